@@ -269,7 +269,7 @@ def _one(mechanism: Mechanism, parameter: float, rate: float) -> Curve:
             curve = compose(ORDERS, dp_accounting.GaussianDpEvent(parameter), units)
         case Mechanism.POISSON_GAUSSIAN:
             event = dp_accounting.PoissonSampledDpEvent(rate, dp_accounting.GaussianDpEvent(parameter))
-            known = ORDERS <= (LARGEST_SAMPLED_ORDER if rate < 1.0 else math.inf)
+            known = (LARGEST_SAMPLED_ORDER if rate < 1.0 else math.inf) >= ORDERS
             curve = np.full_like(ORDERS, math.inf)
             curve[known] = compose(ORDERS[known], event, units)
         case Mechanism.THRESHOLD:

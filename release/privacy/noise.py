@@ -89,7 +89,7 @@ class _Bits:
         self._stream = Cipher(ChaCha20(os.urandom(32), bytes(16)), mode=None).encryptor()
 
     def words(self, n: int) -> Words:
-        """n uniform numbers in 0 … 2**32 - 1, as uint64."""
+        """Draw n uniform numbers in 0 … 2**32 - 1, as uint64."""
         return np.frombuffer(self._stream.update(bytes(4 * n)), dtype=np.uint32).astype(np.uint64)
 
 
@@ -120,7 +120,7 @@ def _coin(bits: _Bits, p: Words, q: int) -> Flags:
 
 
 def _one_in(bits: _Bits, n: int, k: int) -> Flags:
-    """n coins of probability 1/k."""
+    """Toss n coins of probability 1/k."""
     return _coin(bits, np.ones(n, dtype=np.uint64), k)
 
 
@@ -147,7 +147,7 @@ def _exp_coin(bits: _Bits, p: Words, q: int, r: Words | None = None, halves: int
 
 
 def _below(bits: _Bits, n: int, bound: int) -> Words:
-    """n uniform whole numbers in 0 … bound - 1; bound ≤ 2**31. Masked words, redrawn where too large."""
+    """Draw n uniform whole numbers in 0 … bound - 1; bound ≤ 2**31. Masked words, redrawn where too large."""
     mask = np.uint64((1 << (bound - 1).bit_length()) - 1)
     result = bits.words(n) & mask
     redraw = np.flatnonzero(result >= bound)
@@ -158,7 +158,7 @@ def _below(bits: _Bits, n: int, bound: int) -> Words:
 
 
 def _runs(bits: _Bits, n: int, halves: int) -> Words:
-    """n lengths of runs of coins of probability exp(-1/halves): P(k) ∝ exp(-k/halves)."""
+    """Draw n lengths of runs of coins of probability exp(-1/halves): P(k) ∝ exp(-k/halves)."""
     result = np.zeros(n, dtype=np.uint64)
     active = np.arange(n)
     for _ in range(_LARGEST_RUN):
@@ -173,7 +173,7 @@ def _runs(bits: _Bits, n: int, halves: int) -> Words:
 
 
 def _gaussian(bits: _Bits, n: int, s: int, d: int) -> Ints:
-    """n discrete Gaussian numbers of σ = s/d, where s ≤ 2**30 and d ≤ 2**40 is a power of two.
+    """Draw n discrete Gaussian numbers of σ = s/d, where s ≤ 2**30 and d ≤ 2**40 is a power of two.
 
     A proposal is sign·i with i whole and kσ ≤ i < (k+1)σ, k being drawn with P(k) ∝ exp(-k²/2); with
     x = i/σ - k in [0, 1) it is kept with probability exp(-x(2k+x)/2), so that it has weight exp(-(k+x)²/2).
@@ -213,7 +213,7 @@ def _pairs(bits: _Bits, k: Words) -> Flags:
 
 
 def _laplace(bits: _Bits, n: int, s: int, d: int) -> Ints:
-    """n discrete Laplace numbers of scale s/d, where s ≤ 2**30 and d ≤ 2**40 is a power of two.
+    """Draw n discrete Laplace numbers of scale s/d, where s ≤ 2**30 and d ≤ 2**40 is a power of two.
 
     Bounds: with fewer than 512 = 2**9 heads in a row, u + s·v < 2**30 · 2**9 = 2**39.
     """
