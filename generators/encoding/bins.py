@@ -1,0 +1,200 @@
+"""From leaves to the levels of a numeric column, and back: which cell inside a level.
+
+Rules: levels are disjoint intervals of cells, in order, covering the grid. A spike is a level of one cell. Pure
+post-processing: everything here follows from public facts and noised counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from generators.encoding.tree import Leaves
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+FLOOR = 1e-6
+"""Share of a level's mass that is spread evenly over it, so that no cell of the domain is impossible."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Bins:
+    """Levels and the shape inside them.
+
+    Attributes:
+        starts: shape (L,), first cell of each level; starts[0] = 0; level i ends before starts[i + 1].
+        size: number of cells.
+        first: shape (m,), first cell of each piece; a piece lies inside one level and has an even density.
+        last: shape (m,), last cell of each piece, inclusive.
+        mass: shape (m,), positive; the pieces of one level sum to 1, or to the selected share of it.
+    """
+
+    starts: IntArray
+    size: int
+    first: IntArray
+    last: IntArray
+    mass: FloatArray
+
+    def levels(self, cells: IntArray) -> IntArray:
+        """The level of each cell."""
+        return np.asarray(np.searchsorted(self.starts, cells, side="right") - 1, dtype=np.int64)
+
+    @property
+    def ends(self) -> IntArray:
+        """Shape (L,), last cell of each level, inclusive."""
+        return np.append(self.starts[1:] - 1, self.size - 1)
+
+    @property
+    def share(self) -> FloatArray:
+        """Shape (L,): mass of each level: 1, or its selected share."""
+        return np.asarray(
+            np.bincount(self.levels(self.first), self.mass, minlength=len(self.starts)), dtype=np.float64
+        )
+
+    def select(self, ranges: Sequence[tuple[int, int]]) -> Bins:
+        """Only the cells inside these disjoint, ordered, inclusive ranges; levels keep their numbers."""
+        first, last, mass = [], [], []
+        width = (self.last - self.first + 1).astype(np.float64)
+        for low, high in ranges:
+            cut_first, cut_last = np.maximum(self.first, low), np.minimum(self.last, high)
+            inside = np.flatnonzero(cut_first <= cut_last)
+            first.append(cut_first[inside])
+            last.append(cut_last[inside])
+            kept = (cut_last - cut_first + 1)[inside] / width[inside]
+            mass.append(self.mass[inside] * kept)
+        empty = np.empty(0, dtype=np.int64)
+        return Bins(
+            starts=self.starts,
+            size=self.size,
+            first=np.concatenate([empty, *first]),
+            last=np.concatenate([empty, *last]),
+            mass=np.concatenate([np.empty(0), *mass]),
+        )
+
+    def floor(self, levels: IntArray, at_most: IntArray) -> IntArray:
+        """The largest selected cell of each row's level that is ≤ `at_most`; -1 where there is none."""
+        piece = np.searchsorted(self.first, at_most, side="right") - 1
+        found = np.where(piece >= 0, np.minimum(self.last[np.maximum(piece, 0)], at_most), -1)
+        ends = self.ends[levels]
+        beyond = found > ends
+        if beyond.any():
+            found[beyond] = self.floor(levels[beyond], ends[beyond])
+        return np.where(found >= self.starts[levels], found, -1)
+
+    def ceil(self, levels: IntArray, at_least: IntArray) -> IntArray:
+        """The smallest selected cell of each row's level that is ≥ `at_least`; `size` where there is none."""
+        wanted = np.maximum(at_least, self.starts[levels])
+        piece = np.searchsorted(self.last, wanted, side="left")
+        inside = piece < len(self.first)
+        found = np.where(
+            inside, np.maximum(self.first[np.minimum(piece, len(self.first) - 1)], wanted), self.size
+        )
+        return np.where(found <= self.ends[levels], found, self.size)
+
+    def draw(
+        self,
+        levels: IntArray,
+        rng: np.random.Generator,
+        low: IntArray | None = None,
+        high: IntArray | None = None,
+    ) -> IntArray:
+        """A cell of each row's level, shape (n,), by the shape inside; `low` and `high` truncate it (inclusive).
+
+        The truncated interval must hold a selected cell.
+        """
+        low = self.starts[levels] if low is None else np.maximum(low, self.starts[levels])
+        high = self.ends[levels] if high is None else np.minimum(high, self.ends[levels])
+        ends = np.cumsum(self.mass)
+        before = self._below(low, ends)
+        upto = self._below(high + 1, ends)
+        target = before + rng.random(len(levels)) * (upto - before)
+        piece = np.minimum(np.searchsorted(ends, target, side="right"), len(ends) - 1)
+        width = (self.last - self.first + 1)[piece]
+        inside = (target - (ends - self.mass)[piece]) / self.mass[piece]
+        cells = self.first[piece] + np.clip(np.floor(inside * width), 0, width - 1).astype(np.int64)
+        # Rounding may leave the interval by one cell at its ends, or land on a piece next door.
+        low = self.ceil(levels, low)
+        return np.asarray(np.minimum(np.maximum(cells, low), self.floor(levels, high)), dtype=np.int64)
+
+    def _below(self, cells: IntArray, ends: FloatArray) -> FloatArray:
+        """Mass of the selected cells below each cell."""
+        piece = np.searchsorted(self.first, cells, side="right") - 1
+        known = np.maximum(piece, 0)
+        width = (self.last - self.first + 1)[known]
+        part = np.clip((cells - self.first[known]) / width, 0.0, 1.0)
+        return np.where(piece >= 0, ends[known] - self.mass[known] * (1.0 - part), 0.0)
+
+
+def bins_from(
+    leaves: Leaves,
+    size: int,
+    *,
+    max_bins: int,
+    smallest: float,
+    cuts: Iterable[int] = (),
+    spikes: Iterable[int] = (),
+) -> Bins:
+    """Levels of nearly equal mass, spikes kept apart.
+
+    Args:
+        leaves: disjoint intervals with masses, covering the grid.
+        size: number of cells.
+        max_bins: most bins besides spikes.
+        smallest: a bin holds at least this mass where it can.
+        cuts: public cells at which a level must begin (constraints).
+        spikes: public cells that are a level of their own.
+    """
+    spiked = sorted({spike for spike in spikes if 0 <= spike < size})
+    forced = {cut for cut in cuts if 0 < cut < size}
+    forced |= {edge for spike in spiked for edge in (spike, spike + 1) if 0 < edge < size}
+    first, last, mass = _split_at(leaves, sorted(forced))
+    total = float(mass.sum())
+    single = first == last
+    declared = np.isin(first, np.array(spiked, dtype=np.int64)) & single
+    heavy = declared | (single & (mass >= max(smallest, total / max_bins)))
+    rest = float(mass[~heavy].sum())
+    target = max(rest / max_bins, smallest)
+    starts, held = [0], 0.0
+    for index in range(len(first)):
+        begin = int(first[index])
+        must = begin in forced or heavy[index] or (index > 0 and heavy[index - 1])
+        # Close the bin where adding this leaf would end further from the target than stopping here does.
+        full = held >= smallest and abs(held + mass[index] - target) >= abs(held - target)
+        if index > 0 and (must or full):
+            starts.append(begin)
+            held = 0.0
+        held += float(mass[index])
+    edges = np.array(sorted(set(starts)), dtype=np.int64)
+    return normalised(edges, size, first, last, mass)
+
+
+def normalised(starts: IntArray, size: int, first: IntArray, last: IntArray, mass: FloatArray) -> Bins:
+    """Bins whose pieces sum to 1 per level, each piece with a floor of even density."""
+    level = np.searchsorted(starts, first, side="right") - 1
+    width = (last - first + 1).astype(np.float64)
+    total = np.bincount(level, mass, minlength=len(starts))
+    widths = np.bincount(level, width, minlength=len(starts))
+    even = width / widths[level]
+    known = total[level] > 0
+    shaped = np.where(known, mass / np.where(known, total[level], 1.0), even)
+    return Bins(starts=starts, size=size, first=first, last=last, mass=(1 - FLOOR) * shaped + FLOOR * even)
+
+
+def identity_bins(size: int) -> Bins:
+    """Every cell is a level."""
+    cells = np.arange(size, dtype=np.int64)
+    return Bins(starts=cells, size=size, first=cells, last=cells, mass=np.ones(size))
+
+
+def _split_at(leaves: Leaves, edges: Sequence[int]) -> tuple[IntArray, IntArray, FloatArray]:
+    """The leaves cut at these cells, mass shared by width."""
+    inner = np.setdiff1d(np.array(edges, dtype=np.int64), leaves.first)
+    first = np.sort(np.concatenate([leaves.first, inner]))
+    last = np.append(first[1:] - 1, leaves.last[-1])
+    parent = np.searchsorted(leaves.first, first, side="right") - 1
+    share = (last - first + 1) / (leaves.last - leaves.first + 1)[parent]
+    return first, last, leaves.mass[parent] * share

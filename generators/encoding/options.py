@@ -1,0 +1,88 @@
+"""What a plan may set about the encoding, with the defaults that measured best (docs/generators.md says on what)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+from release.errors import PlanError
+
+
+class Binner(StrEnum):
+    """How the bins of a numeric column are found."""
+
+    TREE = "tree"
+    """Adaptive noisy b-ary tree of discrete Gaussian counts (`tree.py`): bins, spikes and shape from one measurement."""
+    PRIVTREE = "privtree"
+    """PrivTree (1601.03229) for the bins, then one noisy histogram inside them for the shape."""
+    QUANTILES = "quantiles"
+    """Recursive exponential mechanism (2110.05429) for the bins, then one noisy histogram for the shape."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodingOptions:
+    """Options of `plan_encoding`. All are public.
+
+    Attributes:
+        binner: see `Binner`.
+        max_bins: most bins of one numeric column, spikes not counted.
+        identity: numeric columns with at most so many possible values keep every value as a level, at no cost.
+        fan_out: children of a node of the noisy tree.
+        expand: a node of the tree is looked into where its noisy count is above so many σ.
+        bin_mass: a bin holds at least so many σ (of one tree count), as far as the noisy counts can tell.
+        max_levels: coded columns with more levels than this merge the rare ones, under budget.
+        weights: share of the budget per column, relative to 1 for the columns that are not named.
+    """
+
+    binner: Binner = Binner.TREE
+    max_bins: int = 32
+    identity: int = 24
+    fan_out: int = 32
+    expand: float = 4.0
+    bin_mass: float = 4.0
+    max_levels: int = 512
+    weights: tuple[tuple[str, float], ...] = ()
+
+    def __post_init__(self) -> None:
+        limits = {
+            "max_bins": (2, 65_000),
+            "identity": (1, 65_000),
+            "fan_out": (2, 4_096),
+            "expand": (0.0, 1e6),
+            "bin_mass": (0.0, 1e6),
+            "max_levels": (2, 65_000),
+        }
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise PlanError(
+                    f"encoding option {name} = {value} is not in [{low}, {high}]", mend=f"set {name} inside"
+                )
+        if any(not weight > 0 for _, weight in self.weights):
+            raise PlanError("encoding option weights holds a weight that is not positive", mend="remove it")
+
+    def weight(self, column: str) -> float:
+        """The column's relative share of the budget."""
+        return dict(self.weights).get(column, 1.0)
+
+    @classmethod
+    def parse(cls, options: Mapping[str, Any] | None) -> EncodingOptions:
+        """From plain JSON values. Raises `PlanError` for an unknown name or a value of the wrong type."""
+        given = dict(options or {})
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(given) - known):
+            raise PlanError(f"unknown encoding options {unknown}", mend=f"known are {sorted(known)}")
+        try:
+            if "binner" in given:
+                given["binner"] = Binner(given["binner"])
+            if "weights" in given:
+                given["weights"] = tuple(
+                    sorted((str(name), float(w)) for name, w in dict(given["weights"]).items())
+                )
+            return cls(**given)
+        except (TypeError, ValueError) as error:
+            raise PlanError(
+                f"an encoding option has a wrong value: {error}", mend="see EncodingOptions"
+            ) from error
