@@ -1,1 +1,45 @@
+"""Generators: the marginal family on one inference core (`core`, `encoding`), deep models, non-private baselines.
 
+Adding one is one file and one line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from generators.family import MarginalGenerator
+from generators.independent import IndependentFitter
+from generators.mst import MstFitter
+from release.errors import PlanError
+from release.protocols import Generator
+
+_ALL: tuple[Generator, ...] = (
+    MarginalGenerator(
+        name="independent",
+        summary="one-way marginals only: the floor; columns independent of each other",
+        planner=IndependentFitter.plan,
+    ),
+    MarginalGenerator(
+        name="mst",
+        summary="a privately chosen tree of pairs: seconds, robust at small ε, pairs only",
+        planner=MstFitter.plan,
+    ),
+)
+
+
+def _table(generators: tuple[Generator, ...]) -> Mapping[str, Generator]:
+    table = {generator.name: generator for generator in generators}
+    if len(table) != len(generators):
+        raise ValueError("two generators have one name")
+    return table
+
+
+GENERATORS: Mapping[str, Generator] = _table(_ALL)
+"""By name, in the order of listings."""
+
+
+def get(name: str) -> Generator:
+    """The generator of that name. Raises PlanError, which lists the names."""
+    if name not in GENERATORS:
+        raise PlanError(f'there is no generator "{name}"', mend=f"choose one of {', '.join(GENERATORS)}")
+    return GENERATORS[name]

@@ -1,0 +1,275 @@
+"""Junction trees: triangulate a set of cliques, size them, lay their tables out for the inference kernels.
+
+Layout: a tree clique's table has its separator's attributes first, then the new ones, so that messages are row-wise
+reductions. Reference: Koller & Friedman, Probabilistic Graphical Models, chapters 9-10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from generators.core.domain import Clique, Domain
+from generators.core.jit import kernel
+
+
+@kernel
+def _eliminate(adjacency: Any, log_sizes: Any, by_fill: bool, members: Any) -> float:
+    """Eliminate all vertices greedily; the total number of cells of the elimination cliques (not only maximal ones).
+
+    adjacency: (d, d) bool, destroyed. members: (d, d) bool, row t becomes the t-th elimination clique.
+    by_fill: choose the vertex with the fewest fill edges (then the smallest clique), else the smallest clique.
+    """
+    d = adjacency.shape[0]
+    alive = np.ones(d, dtype=np.bool_)
+    total = 0.0
+    neighbours = np.empty(d, dtype=np.int64)
+    for step in range(d):
+        best = -1
+        best_fill = 1e300
+        best_size = 1e300
+        for v in range(d):
+            if not alive[v]:
+                continue
+            size = log_sizes[v]
+            count = 0
+            for u in range(d):
+                if alive[u] and u != v and adjacency[v, u]:
+                    size += log_sizes[u]
+                    neighbours[count] = u
+                    count += 1
+            fill = 0.0
+            if by_fill:
+                for i in range(count):
+                    for j in range(i):
+                        if not adjacency[neighbours[i], neighbours[j]]:
+                            fill += 1.0
+            if fill < best_fill or (fill == best_fill and size < best_size):
+                best, best_fill, best_size = v, fill, size
+        count = 0
+        for u in range(d):
+            members[step, u] = False
+        for u in range(d):
+            if alive[u] and u != best and adjacency[best, u]:
+                neighbours[count] = u
+                count += 1
+                members[step, u] = True
+        members[step, best] = True
+        for i in range(count):
+            for j in range(i):
+                adjacency[neighbours[i], neighbours[j]] = True
+                adjacency[neighbours[j], neighbours[i]] = True
+        alive[best] = False
+        # A clique inside an earlier one costs nothing: it is absorbed.
+        absorbed = False
+        for earlier in range(step):
+            inside = True
+            for u in range(d):
+                if members[step, u] and not members[earlier, u]:
+                    inside = False
+                    break
+            if inside:
+                absorbed = True
+                break
+        if not absorbed:
+            total += np.exp(best_size)
+    return total
+
+
+@kernel
+def _candidate_sizes(adjacency: Any, log_sizes: Any, candidates: Any, out: Any) -> None:
+    """For each candidate (row of attribute numbers, -1 padded) the tree's cells with it added."""
+    d = adjacency.shape[0]
+    members = np.empty((d, d), dtype=np.bool_)
+    work = adjacency.copy()
+    base = _eliminate(work, log_sizes, False, members)
+    for row in range(candidates.shape[0]):
+        work[:, :] = adjacency
+        new = False
+        for i in range(candidates.shape[1]):
+            if candidates[row, i] < 0:
+                break
+            for j in range(i):
+                a, b = candidates[row, i], candidates[row, j]
+                if not work[a, b]:
+                    new = True
+                work[a, b] = True
+                work[b, a] = True
+        out[row] = _eliminate(work, log_sizes, False, members) if new else base
+
+
+def graph(domain: Domain, cliques: Iterable[Clique]) -> npt.NDArray[np.bool_]:
+    """Adjacency (d, d) of the attributes that share a clique."""
+    adjacency = np.zeros((len(domain), len(domain)), dtype=np.bool_)
+    for clique in cliques:
+        for a in clique:
+            for b in clique:
+                if a != b:
+                    adjacency[a, b] = True
+    return adjacency
+
+
+def log_sizes(domain: Domain) -> npt.NDArray[np.float64]:
+    """Natural logarithms of the sizes."""
+    return np.log(np.asarray(domain.sizes, dtype=np.float64))
+
+
+def maximal_cliques(domain: Domain, cliques: Iterable[Clique]) -> list[Clique]:
+    """The maximal cliques of the triangulated graph; every attribute is in at least one."""
+    adjacency = graph(domain, cliques)
+    best: list[Clique] = []
+    best_total = np.inf
+    for by_fill in (False, True):
+        members = np.zeros_like(adjacency)
+        total = _eliminate(adjacency.copy(), log_sizes(domain), by_fill, members)
+        if total < best_total:
+            best_total = total
+            bits = [
+                int.from_bytes(np.packbits(row, bitorder="little").tobytes(), "little") for row in members
+            ]
+            kept = [
+                k
+                for k, b in enumerate(bits)
+                if not any(
+                    (b & other) == b and (b != other or j < k) for j, other in enumerate(bits) if j != k
+                )
+            ]
+            best = [tuple(int(a) for a in np.flatnonzero(members[k])) for k in kept]
+    return best
+
+
+def tree_cells(domain: Domain, cliques: Iterable[Clique]) -> float:
+    """Total cells of the junction tree's maximal cliques (a float: it may be astronomically large)."""
+    adjacency = graph(domain, cliques)
+    return float(_eliminate(adjacency, log_sizes(domain), False, np.zeros_like(adjacency)))
+
+
+def candidate_cells(
+    domain: Domain, cliques: Iterable[Clique], candidates: Sequence[Clique]
+) -> npt.NDArray[np.float64]:
+    """For each candidate the total cells of the junction tree of `cliques` with it added."""
+    width = max((len(candidate) for candidate in candidates), default=1)
+    padded = np.full((len(candidates), width), -1, dtype=np.int64)
+    for row, candidate in enumerate(candidates):
+        padded[row, : len(candidate)] = candidate
+    out = np.zeros(len(candidates))
+    _candidate_sizes(graph(domain, cliques), log_sizes(domain), padded, out)
+    return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JunctionTree:
+    """Maximal cliques in preorder, laid out in one flat vector.
+
+    Attributes:
+        domain: the attributes.
+        layout: for each clique its attributes in table order: the separator's first.
+        parent: (c,) int64, -1 for a root.
+        offset: (c + 1,) int64 into the flat vector of tables.
+        separator_offset: (c + 1,) int64 into the flat vector of messages; a root's separator has one cell.
+        down: flat int32: for each clique the map from its parent's cells to its separator's cells.
+        down_offset: (c + 1,) int64 into `down`.
+    """
+
+    domain: Domain
+    layout: tuple[Clique, ...]
+    separators: tuple[int, ...]
+    parent: npt.NDArray[np.int64]
+    offset: npt.NDArray[np.int64]
+    separator_offset: npt.NDArray[np.int64]
+    down: npt.NDArray[np.int32]
+    down_offset: npt.NDArray[np.int64]
+
+    @property
+    def cells(self) -> int:
+        """Length of the flat vector."""
+        return int(self.offset[-1])
+
+    def table(self, flat: npt.NDArray[np.float64], clique: int) -> npt.NDArray[np.float64]:
+        """The table of one clique in its layout."""
+        return flat[self.offset[clique] : self.offset[clique + 1]].reshape(
+            self.domain.shape(self.layout[clique])
+        )
+
+    def home(self, clique: Iterable[int]) -> int | None:
+        """The smallest tree clique that contains these attributes; None where none does."""
+        wanted = set(clique)
+        inside = [k for k, layout in enumerate(self.layout) if wanted.issubset(layout)]
+        return min(inside, key=lambda k: self.offset[k + 1] - self.offset[k], default=None)
+
+    def onto(self, tree_clique: int, clique: Clique) -> npt.NDArray[np.int32]:
+        """The map from the cells of a tree clique to the cells of a marginal inside it (C order of `clique`)."""
+        return cell_map(self.domain, self.layout[tree_clique], clique)
+
+
+def cell_map(domain: Domain, layout: Clique, onto: Clique) -> npt.NDArray[np.int32]:
+    """For each cell of a table in `layout` order the cell of the marginal `onto` that it adds to; int32, flat."""
+    strides = dict(zip(onto, _strides(domain.shape(onto)), strict=True))
+    result = np.zeros((1,) * len(layout), dtype=np.int32)
+    for axis, attribute in enumerate(layout):
+        if attribute in strides:
+            shape = [1] * len(layout)
+            shape[axis] = domain.sizes[attribute]
+            result = result + (np.arange(shape[axis], dtype=np.int32) * np.int32(strides[attribute])).reshape(
+                shape
+            )
+    return np.ascontiguousarray(np.broadcast_to(result, domain.shape(layout))).reshape(-1)
+
+
+def build(domain: Domain, cliques: Iterable[Clique]) -> JunctionTree:
+    """The junction tree of these cliques: a maximum spanning forest of its maximal cliques by separator size."""
+    maximal = maximal_cliques(domain, cliques)
+    order, parent = _spanning_forest(domain, maximal)
+    position = {clique: k for k, clique in enumerate(order)}
+    layout: list[Clique] = []
+    separators: list[int] = []
+    parents = np.array([-1 if p is None else position[p] for p in parent], dtype=np.int64)
+    offset = np.zeros(len(order) + 1, dtype=np.int64)
+    separator_offset = np.zeros(len(order) + 1, dtype=np.int64)
+    down_offset = np.zeros(len(order) + 1, dtype=np.int64)
+    down: list[npt.NDArray[np.int32]] = []
+    for k, clique in enumerate(order):
+        above = set(layout[parents[k]]) if parents[k] >= 0 else set()
+        shared = tuple(a for a in clique if a in above)
+        layout.append(shared + tuple(a for a in clique if a not in above))
+        separators.append(len(shared))
+        offset[k + 1] = offset[k] + domain.cells(clique)
+        separator_offset[k + 1] = separator_offset[k] + domain.cells(shared)
+        if parents[k] >= 0:
+            down.append(cell_map(domain, layout[parents[k]], shared))
+        down_offset[k + 1] = down_offset[k] + (len(down[-1]) if parents[k] >= 0 else 0)
+    flat = np.concatenate(down) if down else np.zeros(0, dtype=np.int32)
+    return JunctionTree(
+        domain, tuple(layout), tuple(separators), parents, offset, separator_offset, flat, down_offset
+    )
+
+
+def _spanning_forest(domain: Domain, cliques: list[Clique]) -> tuple[list[Clique], list[Clique | None]]:
+    """Prim's algorithm from the largest clique of each component; preorder with parents."""
+    waiting = sorted(cliques, key=lambda clique: (-domain.cells(clique), clique))
+    bits = {clique: sum(1 << a for a in clique) for clique in cliques}
+    order: list[Clique] = []
+    parent: list[Clique | None] = []
+    best: dict[Clique, tuple[int, Clique | None]] = dict.fromkeys(waiting, (0, None))
+    while waiting:
+        chosen = max(waiting, key=lambda clique: best[clique][0])
+        waiting.remove(chosen)
+        order.append(chosen)
+        parent.append(best.pop(chosen)[1])
+        for clique in waiting:
+            shared = (bits[chosen] & bits[clique]).bit_count()
+            if shared > best[clique][0]:
+                best[clique] = (shared, chosen)
+    return order, parent
+
+
+def _strides(shape: tuple[int, ...]) -> list[int]:
+    steps, step = [], 1
+    for size in reversed(shape):
+        steps.append(step)
+        step *= size
+    return steps[::-1]

@@ -1,0 +1,158 @@
+"""The one holder of private rows in a run, and the filter that keeps it inside its budget.
+
+Rules: rows go in coded; only noised counts and choices by the exponential mechanism come out; every spending passes the
+filter first. A unit's k rows may all fall in one cell: the L2 sensitivity of a marginal's counts is k, and so is
+the sensitivity of an L1 score.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from generators.core.counting import Rows, count
+from generators.core.domain import Clique, Domain
+from generators.core.inference import Measurement
+from release.errors import FaultError
+from release.protocols import NoiseSource
+from release.records import DpEvent, Mechanism
+
+SLACK = 1e-9
+"""Relative room for the rounding of sums of ρ."""
+
+
+class RhoFilter:
+    """A zCDP filter: refuses what would pass the limit fixed before the data was read.
+
+    Adaptively chosen zCDP mechanisms whose ρ never sum above the limit are together limit-zCDP (2203.05481).
+    """
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+        self.spent = 0.0
+
+    @property
+    def left(self) -> float:
+        """ρ that may still be spent."""
+        return max(0.0, self.limit - self.spent)
+
+    def spend(self, rho: float) -> None:
+        """Record ρ, before the mechanism runs. Raises FaultError (a fault of the program: plans fit their budget)."""
+        if not rho > 0.0 or self.spent + rho > self.limit * (1.0 + SLACK):
+            raise FaultError(
+                f"a mechanism of ρ = {rho:g} would pass the run's ρ = {self.limit:g} (spent {self.spent:g})",
+                mend="report this: the plan promised less than the run asks for",
+            )
+        self.spent += rho
+
+
+def gaussian_rho(sigma: float, max_rows: int) -> float:
+    """ρ of one marginal with discrete Gaussian noise σ where a unit has at most `max_rows` rows."""
+    return max_rows**2 / (2.0 * sigma**2)
+
+
+def gaussian_sigma(rho: float, max_rows: int) -> float:
+    """The σ that makes one marginal cost ρ."""
+    return max_rows / math.sqrt(2.0 * rho)
+
+
+def exponential_epsilon(rho: float) -> float:
+    """The ε of an exponential mechanism that costs ρ = ε²/8 (2004.07223)."""
+    return math.sqrt(8.0 * rho)
+
+
+class Measurer:
+    """Answers questions about private rows, noised, within ρ.
+
+    Args:
+        rows: the coded rows.
+        noise: where noise comes from.
+        rho: all that may be spent.
+        max_rows: the most rows a unit has; enforced when the table was read.
+    """
+
+    def __init__(self, rows: Rows, noise: NoiseSource, *, rho: float, max_rows: int) -> None:
+        self._rows = rows
+        self._noise = noise
+        self._max_rows = max_rows
+        self._exact: dict[Clique, npt.NDArray[np.int64]] = {}
+        self.filter = RhoFilter(rho)
+        self.events: list[DpEvent] = []
+
+    @property
+    def domain(self) -> Domain:
+        """The attributes (public)."""
+        return self._rows.domain
+
+    @property
+    def max_rows(self) -> int:
+        """The unit's bound (public)."""
+        return self._max_rows
+
+    def prepare(self, cliques: Sequence[Clique]) -> None:
+        """Count these marginals in one pass and keep them, so that later questions need no rows."""
+        wanted = [clique for clique in dict.fromkeys(cliques) if clique not in self._exact]
+        self._exact.update(zip(wanted, count(self._rows, wanted), strict=True))
+
+    def measure(self, clique: Clique, sigma: float, label: str) -> Measurement:
+        """The marginal with discrete Gaussian noise of σ on each count. Spends k²/(2σ²)."""
+        self.filter.spend(gaussian_rho(sigma, self._max_rows))
+        self.events.append(
+            DpEvent(label=label, mechanism=Mechanism.DISCRETE_GAUSSIAN, parameter=sigma / self._max_rows)
+        )
+        self.prepare([clique])
+        return Measurement(clique, self._noise.discrete_gaussian(self._exact[clique], sigma), sigma)
+
+    def contest(
+        self,
+        candidates: Sequence[Clique],
+        estimates: Sequence[npt.NDArray[np.float64]],
+        *,
+        weights: npt.NDArray[np.float64] | None = None,
+        penalties: npt.NDArray[np.float64] | None = None,
+    ) -> Contest:
+        """Score candidates by how badly the estimates fit them; the scores stay inside.
+
+        Score of candidate r: weight_r · (‖exact_r - estimate_r‖₁ - penalty_r); one unit moves it by at most
+        weight_r · k, so the sensitivity is k times the largest weight.
+
+        Args:
+            candidates: cliques.
+            estimates: expected counts by the model so far, one array of the clique's shape each.
+            weights: shape (candidates,), public, positive; 1 where not given.
+            penalties: shape (candidates,), public: the L1 error that measuring would leave.
+        """
+        self.prepare(candidates)
+        scores = np.array(
+            [
+                float(np.abs(self._exact[clique] - estimate).sum())
+                for clique, estimate in zip(candidates, estimates, strict=True)
+            ]
+        )
+        if penalties is not None:
+            scores -= penalties
+        if weights is not None:
+            scores *= weights
+        return Contest(self, scores, self._max_rows * (1.0 if weights is None else float(weights.max())))
+
+    def _choose(self, scores: npt.NDArray[np.float64], epsilon: float, sensitivity: float, label: str) -> int:
+        self.filter.spend(epsilon**2 / 8.0)
+        self.events.append(DpEvent(label=label, mechanism=Mechanism.EXPONENTIAL, parameter=epsilon))
+        return self._noise.exponential(scores, epsilon, sensitivity)
+
+
+class Contest:
+    """Candidates with private scores; only choices come out, each charged."""
+
+    def __init__(self, measurer: Measurer, scores: npt.NDArray[np.float64], sensitivity: float) -> None:
+        self._measurer = measurer
+        self._scores = scores
+        self._sensitivity = sensitivity
+
+    def choose(self, among: Sequence[int], epsilon: float, label: str) -> int:
+        """One of `among` (numbers of candidates), by the exponential mechanism. Spends ε²/8."""
+        index = self._measurer._choose(self._scores[list(among)], epsilon, self._sensitivity, label)
+        return among[index]
