@@ -223,7 +223,9 @@ class Suite(Protocol):
 class Rule(Protocol):
     """One rule of a policy."""
 
-    def judge(self, evidence: EvidenceSet, claim: PrivacyCost | None) -> Sequence[Finding]:
+    def judge(
+        self, evidence: EvidenceSet, claim: PrivacyCost | None, purpose: Purpose
+    ) -> Sequence[Finding]:
         """At least one finding; missing evidence is `unproven`, never nothing."""
         ...
 
