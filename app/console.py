@@ -38,6 +38,10 @@ AsOption = Annotated[
 ]
 
 
+SHORT_CELL = 20
+"""Columns of cells up to this many characters keep their width; longer ones share what is left."""
+
+
 class Stopped(Exception):  # noqa: N818 - not an error: somebody pressed Ctrl-C
     """Ctrl-C, with what the step that was stopped left behind."""
 
@@ -96,8 +100,9 @@ def table_of(
     from rich.text import Text
 
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in header:
-        table.add_column(name, overflow="fold")
+    for index, name in enumerate(header):
+        widest = max((len(str(row[index])) for row in rows), default=0)
+        table.add_column(name, overflow="fold", min_width=widest if widest <= SHORT_CELL else None)
     for row in rows:
         table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
     return table

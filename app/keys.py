@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.objects import PRIVATE_FOLDER, write_private
+from app.objects import PRIVATE_FOLDER
+from release.data.atomic import write_bytes
 from release.errors import IntegrityError
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class Keys:
 
         self.folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         self.folder.chmod(PRIVATE_FOLDER)
-        write_private(self.folder / DIGEST_KEY, secrets.token_bytes(32))
-        write_private(self.folder / SIGNING_KEY, CryptoSigner.generate_ed25519().private_bytes)
+        write_bytes(self.folder / DIGEST_KEY, secrets.token_bytes(32))
+        write_bytes(self.folder / SIGNING_KEY, CryptoSigner.generate_ed25519().private_bytes)
 
     @property
     def digest_key(self) -> bytes:

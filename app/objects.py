@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from release.canonical import canonical_bytes, file_digest, keyed_file_digest
+from release.data.atomic import flush
 from release.errors import FaultError, IntegrityError
 
 PRIVATE_FILE = 0o600
@@ -53,8 +54,7 @@ class ObjectStore:
             with _disk("store an object"):
                 os.close(os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE))
                 write(aside)
-                aside.chmod(PRIVATE_FILE)
-                _sync(aside)
+                flush(aside)
                 name = str(keyed_file_digest(aside, self.key) if keyed else file_digest(aside))
                 self._settle(aside, name)
         finally:
@@ -82,10 +82,7 @@ class ObjectStore:
                 }
                 manifest = canonical_bytes({"files": files})
                 (aside / MANIFEST).write_bytes(manifest)
-                aside.chmod(PRIVATE_FOLDER)
-                for path in sorted(aside.rglob("*")):
-                    path.chmod(PRIVATE_FOLDER if path.is_dir() else PRIVATE_FILE)
-                    _sync(path)
+                flush(aside)
                 name = hashlib.sha256(manifest).hexdigest()
                 if not self._place(name).exists():
                     self._settle(aside, name)
@@ -184,32 +181,8 @@ class ObjectStore:
     def _settle(self, aside: Path, name: str) -> None:
         place = self._place(name)
         place.parent.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-        aside.rename(place)
-        _sync(place.parent)
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file of the workspace whole or not at all, readable by its owner alone. Raises FaultError."""
-    aside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with _disk(f"write {path.name}"):
-            handle = os.open(aside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, PRIVATE_FILE)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            aside.rename(path)
-            _sync(path.parent)
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        aside.replace(place)
+        flush(place.parent)
 
 
 @contextmanager

@@ -83,14 +83,14 @@ def quality_suite() -> Quality:
 
 def policies() -> Mapping[str, str]:
     """Built-in policy documents (YAML text) by name."""
-    from policies import BUILT_IN
+    from policies import builtin
 
-    return BUILT_IN
+    return builtin()
 
 
 def judge() -> Judge:
     """The pure judge."""
-    from policies.judge import PureJudge
+    from policies import PureJudge
 
     return PureJudge()
 

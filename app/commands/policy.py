@@ -28,12 +28,11 @@ def list_command(as_json: JsonOption = False) -> None:
             (
                 "policy",
                 "version",
-                "ε at most",
+                "max ε",
                 "suite",
                 "approvals",
-                "approval lasts",
-                "smallest cell",
-                "digest",
+                "lasts",
+                "least cell",
             ),
             [
                 (
@@ -44,7 +43,6 @@ def list_command(as_json: JsonOption = False) -> None:
                     f"{term.approvals}" + (" + policy owner" if term.owner_approval else ""),
                     f"{term.approval_days} days",
                     term.smallest_cell,
-                    term.digest[:12],
                 )
                 for term in terms
             ],
