@@ -1,1 +1,69 @@
+"""Fidelity and utility: is the release worth having?
 
+`PROBES` is the literal table of measurements; `measure_quality` runs them over one arena. Figures go into the evidence, which a
+policy judges; pictures (`Exhibit`) stay in the workspace. What each probe measures stands in its module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+from release.errors import InputError
+from release.protocols import Arena, Probe, Progress, no_progress
+from release.quality.bias import BIAS
+from release.quality.ground import Pen
+from release.quality.marginals import MARGINALS
+from release.quality.missingness import MISSINGNESS
+from release.quality.tails import TAILS
+from release.quality.tstr import TSTR
+from release.records import ProbeReport
+
+
+def _table(*probes: Probe) -> Mapping[str, Probe]:
+    names = [probe.name for probe in probes]
+    if len(set(names)) != len(names):
+        raise ValueError(f"two probes of one name: {names}")
+    return MappingProxyType(dict(zip(names, probes, strict=True)))
+
+
+PROBES: Mapping[str, Probe] = _table(MARGINALS, MISSINGNESS, TAILS, BIAS, TSTR)
+"""Every quality probe by its name in the evidence."""
+
+
+def measure_quality(
+    arena: Arena,
+    rng: np.random.Generator,
+    progress: Progress = no_progress,
+    names: Sequence[str] | None = None,
+) -> tuple[ProbeReport, ...]:
+    """Run the named probes (all of `PROBES` where None), one report each, in the order given.
+
+    Every probe gets a random stream of its own, so that a figure does not depend on which others were asked for.
+    A probe that fails in arithmetic says so as evidence (metric "ran", not measured), which blocks wherever a rule asks for
+    one of its figures. Raises `InputError` for a name that does not exist.
+    """
+    wanted = tuple(PROBES) if names is None else tuple(names)
+    unknown = [name for name in wanted if name not in PROBES]
+    if unknown:
+        raise InputError(f"there is no quality probe {unknown}", mend=f"the probes are {', '.join(PROBES)}")
+    streams = dict(zip(PROBES, rng.spawn(len(PROBES)), strict=True))
+    reports = []
+    for number, name in enumerate(wanted):
+
+        def report(done: float, what: str, number: int = number, name: str = name) -> None:
+            progress((number + done) / len(wanted), f"{name}: {what}")
+
+        report(0.0, "starts")
+        try:
+            reports.append(PROBES[name].measure(arena, streams[name], report))
+        except (ArithmeticError, ValueError, MemoryError) as error:
+            reason = f"the measurement failed ({type(error).__name__})"
+            reports.append(ProbeReport(evidence=Pen(name).none(("ran",), "", reason)))
+    progress(1.0, "quality measured")
+    return tuple(reports)
+
+
+__all__ = ["PROBES", "measure_quality"]

@@ -1,0 +1,107 @@
+"""Intervals: one-sided 95 % ends, by privacy unit.
+
+Rules: every variance is clustered by unit (rows of one person are not independent); an interval is cut to the range
+the figure can have; what has too few units is `NotMeasured`. This module does not resample tables: it gives weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from release.records import Measured, NotMeasured
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+Z = 1.6448536269514722
+"""95 % point of the standard normal: the one-sided ends of every interval here."""
+
+FEWEST_UNITS = 50
+"""Below this many units on either side nothing is measured: intervals would rest on asymptotics that do not hold."""
+
+_CHUNK = 4_000_000
+"""Weights held at once (8 bytes each)."""
+
+
+def unit_totals(values: npt.NDArray[np.floating[Any]], units: IntArray) -> FloatArray:
+    """Sum of `values` (n,) over the rows of each unit, shape (number of units,)."""
+    _, place = np.unique(units, return_inverse=True)
+    return np.bincount(place, weights=values).astype(np.float64)
+
+
+def variance_of_mean(values: npt.NDArray[np.floating[Any]], units: IntArray) -> float:
+    """Variance of the mean of `values` (n,) over rows, clustered by unit (the sandwich of the ratio estimator)."""
+    n = len(values)
+    if n < 2:
+        return 0.0
+    centred = np.asarray(values, dtype=np.float64) - float(np.mean(values))
+    totals = unit_totals(centred, units)
+    count = len(totals)
+    return float(np.sum(totals**2)) / n**2 * (count / max(count - 1, 1))
+
+
+def measured(
+    estimate: float,
+    error: float,
+    trials: int,
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+    detectable: float | None = None,
+) -> Measured | NotMeasured:
+    """Estimate ± Z·error, cut to [least, most]. A figure that is not finite becomes `NotMeasured`."""
+    if not (math.isfinite(estimate) and math.isfinite(error)):
+        return NotMeasured(reason="the figure is not finite on these tables")
+    return Measured(
+        estimate=estimate,
+        low=min(estimate, max(least, estimate - Z * error)),
+        high=max(estimate, min(most, estimate + Z * error)),
+        trials=trials,
+        detectable=detectable,
+    )
+
+
+def absolute(difference: float, error: float, trials: int) -> Measured | NotMeasured:
+    """The interval of |difference|: its upper end is |difference| + Z·error, its lower end not below 0."""
+    return measured(abs(difference), error, trials, least=0.0)
+
+
+def from_replicates(estimate: float, replicates: FloatArray, trials: int) -> Measured | NotMeasured:
+    """The estimate with 5 % and 95 % points of bootstrap replicates (percentile method)."""
+    if not math.isfinite(estimate) or not np.all(np.isfinite(replicates)) or len(replicates) < 2:
+        return NotMeasured(reason="the figure is not finite on these tables, or on some of their resamples")
+    low, high = np.quantile(replicates, [0.05, 0.95])
+    return Measured(
+        estimate=estimate, low=min(estimate, float(low)), high=max(estimate, float(high)), trials=trials
+    )
+
+
+def bootstrap_weights(units: IntArray, repeats: int, rng: np.random.Generator) -> Iterator[FloatArray]:
+    """Bootstrap by unit: blocks of row weights, shape (k, n), `repeats` rows in all.
+
+    Each row of a block counts how often the row's unit was drawn in a sample, with replacement, of as many units.
+    """
+    _, place = np.unique(units, return_inverse=True)
+    count = int(place.max(initial=-1)) + 1
+    block = max(1, min(repeats, _CHUNK // max(len(units), 1)))
+    left = repeats
+    while left:
+        size = min(block, left)
+        drawn = rng.integers(0, count, size=(size, count))
+        weights = np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(np.float64)
+        yield weights[:, place]
+        left -= size
+
+
+def too_few(*counts: int, least: int = FEWEST_UNITS) -> NotMeasured | None:
+    """`NotMeasured` where one of the numbers of units is below `least`."""
+    if min(counts) >= least:
+        return None
+    return NotMeasured(
+        reason=f"{min(counts)} units are too few for an interval (at least {least})", needed=least
+    )

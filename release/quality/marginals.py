@@ -1,0 +1,316 @@
+"""Total variation distances of the 1-, 2- and sampled 3-way marginals, real against synthetic.
+
+Rules: TVD(P, Q) = ½ Σ |p − q| over cells (`release.quality.grid`), missing included. The plug-in distance of two samples
+of the *same* population is above 0; that level is the noise floor, simulated at the same two sample sizes and shown
+beside every figure. Intervals are first order (influence function ½ sign(p − q), clustered by unit): honest about
+sampling, and on the safe side near the floor, where the plug-in distance is biased upwards.
+This module does not judge: limits are the policy's.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from release.data.table import Table
+from release.protocols import Arena, Progress, no_progress
+from release.quality.grid import CodeArray, Grid, lay_grid
+from release.quality.ground import Part, Pen, parts, worst
+from release.quality.intervals import (
+    FloatArray,
+    IntArray,
+    bootstrap_weights,
+    measured,
+    too_few,
+    variance_of_mean,
+)
+from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
+
+PAIR_CELLS = 64
+"""Most cells of a column in 2-way tables; the rarest levels are merged."""
+TRIPLE_CELLS = 16
+MOST_PAIRS = 2_016
+"""All pairs of 64 columns. Beyond it pairs are sampled, and the evidence's note says so."""
+TRIPLES = 60
+FLOOR_REPEATS = 12
+
+_METRICS = {
+    1: ("tvd_1way_mean", "noise_floor_1way"),
+    2: ("tvd_2way_mean", "noise_floor_2way"),
+    3: ("tvd_3way_mean", "noise_floor_3way"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distances:
+    """Distances of several marginals of one width.
+
+    Attributes:
+        columns: names of each marginal's columns.
+        tvd: the distances, shape (k,).
+        floor: distances of two real samples of the same two sizes, `FLOOR_REPEATS` draws, shape (k, draws).
+        error: standard error of each distance, shape (k,).
+        mean_error: standard error of the mean distance (the marginals share rows, so it is not error/√k).
+        trials: units on the smaller side.
+    """
+
+    columns: tuple[tuple[str, ...], ...]
+    tvd: FloatArray
+    floor: FloatArray
+    error: FloatArray
+    mean_error: float
+    trials: int
+
+    def mean(self) -> Measured | NotMeasured:
+        """The mean distance with its interval."""
+        return measured(float(self.tvd.mean()), self.mean_error, self.trials, least=0.0, most=1.0)
+
+    def each(self) -> tuple[Measured | NotMeasured, ...]:
+        """Every distance with its interval."""
+        return tuple(
+            measured(float(tvd), float(error), self.trials, least=0.0, most=1.0)
+            for tvd, error in zip(self.tvd, self.error, strict=True)
+        )
+
+
+def total_variation(p: npt.NDArray[np.floating[Any]], q: npt.NDArray[np.floating[Any]]) -> float:
+    """½ Σ |p − q| of two distributions over the same cells."""
+    return float(0.5 * np.abs(p - q).sum())
+
+
+def flat(codes: Sequence[CodeArray], sizes: Sequence[int], columns: Sequence[int]) -> CodeArray:
+    """Cell number of each row, shape (n,), in the marginal of these columns (places in the grid)."""
+    cell = codes[columns[0]]
+    for place in columns[1:]:
+        cell = cell * np.int32(sizes[place]) + codes[place]
+    return cell
+
+
+def distances(
+    grid: Grid, real: Table, synthetic: Table, marginals: Sequence[tuple[int, ...]], rng: np.random.Generator
+) -> Distances:
+    """Distances of the given marginals (places in the grid) between the grid's first two tables.
+
+    Cost: one counting pass and one look-up pass a marginal. `real` and `synthetic` give the units alone.
+    """
+    floor_of = _Floor.of(real, len(synthetic), rng)
+    influence = [np.zeros(len(real), dtype=np.float32), np.zeros(len(synthetic), dtype=np.float32)]
+    tvd, floor, error = (
+        np.zeros(len(marginals)),
+        np.zeros((len(marginals), FLOOR_REPEATS)),
+        np.zeros(len(marginals)),
+    )
+    independent = real.n_units == len(real) and synthetic.n_units == len(synthetic)
+    for number, columns in enumerate(marginals):
+        size = int(np.prod([grid.sizes[place] for place in columns]))
+        cells = [flat(codes, grid.sizes, columns) for codes in grid.codes[:2]]
+        counts = [np.bincount(cell, minlength=size) for cell in cells]
+        shares = [count / count.sum() for count in counts]
+        sign = (0.5 * np.sign(shares[0] - shares[1])).astype(np.float32)
+        tvd[number] = total_variation(shares[0], shares[1])
+        floor[number] = floor_of(cells[0], counts[0])
+        variance = 0.0
+        for side, table in enumerate((real, synthetic)):
+            if len(marginals) > 1:
+                influence[side] += sign[cells[side]]
+            if independent:
+                mean = float(shares[side] @ sign)
+                variance += (float(shares[side] @ sign**2) - mean**2) / max(len(table) - 1, 1)
+            else:
+                variance += variance_of_mean(sign[cells[side]], table.units)
+        error[number] = np.sqrt(max(variance, 0.0))
+    if len(marginals) > 1:
+        total = sum(
+            variance_of_mean(influence[side] / len(marginals), table.units)
+            for side, table in enumerate((real, synthetic))
+        )
+        mean_error = float(np.sqrt(total))
+    else:
+        mean_error = float(error[0])
+    return Distances(
+        columns=tuple(tuple(grid.names[place] for place in columns) for columns in marginals),
+        tvd=tvd,
+        floor=floor,
+        error=error,
+        mean_error=mean_error,
+        trials=min(real.n_units, synthetic.n_units),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Floor:
+    """How far apart two samples of the real distribution lie, at the real and the synthetic size.
+
+    Where units are rows: multinomial draws. Where a unit has several rows: bootstrap by unit, two samples of the real
+    size, rescaled to the two sizes to first order (the distance goes as the root of the summed variances).
+    """
+
+    n: int
+    m: int
+    rng: np.random.Generator
+    weights: FloatArray | None
+
+    @classmethod
+    def of(cls, real: Table, m: int, rng: np.random.Generator) -> _Floor:
+        if real.n_units == len(real):
+            return cls(len(real), m, rng, None)
+        return cls(
+            len(real), m, rng, np.concatenate(list(bootstrap_weights(real.units, 2 * FLOOR_REPEATS, rng)))
+        )
+
+    def __call__(self, cells: CodeArray, counts: IntArray) -> FloatArray:
+        if self.weights is None:
+            p = counts[counts > 0] / counts.sum()
+            first = self.rng.multinomial(self.n, p, size=FLOOR_REPEATS) / self.n
+            second = self.rng.multinomial(self.m, p, size=FLOOR_REPEATS) / self.m
+            return np.asarray(0.5 * np.abs(first - second).sum(axis=1))
+        drawn = [np.bincount(cells, weights=row, minlength=len(counts)) for row in self.weights]
+        shares = [count / count.sum() for count in drawn]
+        found = np.array([total_variation(a, b) for a, b in zip(shares[::2], shares[1::2], strict=True)])
+        return np.asarray(found * np.sqrt((1 / self.n + 1 / self.m) / (2 / self.n)))
+
+
+def pairs_of(grid: Grid, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """All pairs of columns, or a sample of `MOST_PAIRS` of them."""
+    pairs: list[tuple[int, ...]] = list(itertools.combinations(range(len(grid.names)), 2))
+    if len(pairs) <= MOST_PAIRS:
+        return pairs
+    chosen = np.sort(rng.choice(len(pairs), size=MOST_PAIRS, replace=False))
+    return [pairs[place] for place in chosen]
+
+
+def triples_of(grid: Grid, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    """Up to `TRIPLES` different triples of columns."""
+    width = len(grid.names)
+    if width < 3:
+        return []
+    if width <= 8:
+        every = list(itertools.combinations(range(width), 3))
+        keep = np.sort(rng.permutation(len(every))[:TRIPLES])
+        return [every[place] for place in keep]
+    found: dict[tuple[int, ...], None] = {}
+    while len(found) < TRIPLES:
+        found[tuple(sorted(rng.choice(width, size=3, replace=False).tolist()))] = None
+    return list(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Marginals:
+    """The `marginals` probe."""
+
+    name: str = "marginals"
+    summary: str = (
+        "Compares how often each value, pair and triple of values occurs in the real and the synthetic table. "
+        "A distance well above the noise floor means that analyses of these columns would come out differently."
+    )
+
+    def measure(
+        self, arena: Arena, rng: np.random.Generator, progress: Progress = no_progress
+    ) -> ProbeReport:
+        """1-, 2- and 3-way distances of the whole table, 1- and 2-way ones of every slice."""
+        evidence: list[Evidence] = []
+        exhibits: list[Exhibit] = []
+        every = list(parts(arena))
+        for number, part in enumerate(every):
+            progress(number / len(every), part.subject or "marginals of the whole table")
+            figures, pictures = _measure_part(part, rng)
+            evidence += figures
+            exhibits += pictures
+        return ProbeReport(evidence=tuple(evidence), exhibits=tuple(exhibits))
+
+
+MARGINALS = Marginals()
+
+
+def _measure_part(part: Part, rng: np.random.Generator) -> tuple[list[Evidence], list[Exhibit]]:
+    pen = Pen(MARGINALS.name)
+    widths = (1, 2) if part.subject else (1, 2, 3)
+    names = tuple(name for width in widths for name in _METRICS[width])
+    few = too_few(part.real.n_units, part.synthetic.n_units)
+    if few is not None:
+        return [*pen.none((*names, "tvd_1way_worst"), part.subject, few.reason, few.needed)], []
+    evidence: list[Evidence] = []
+    exhibits: list[Exhibit] = []
+    fine = lay_grid([part.real, part.synthetic])
+    one = distances(fine, part.real, part.synthetic, [(place,) for place in range(len(fine.names))], rng)
+    column = dict(zip(fine.names, one.each(), strict=True))
+    if not part.subject:
+        evidence += [
+            pen("tvd_1way", name, figure, f"noise floor {floor:.3f}")
+            for (name, figure), floor in zip(column.items(), one.floor.mean(axis=1), strict=True)
+        ]
+        exhibits.append(_bars(one))
+    name, figure = worst(column)
+    evidence.append(pen("tvd_1way_worst", part.subject, figure, f"worst column: {name}"))
+    evidence += _means(pen, part.subject, 1, one)
+    for width, limit, choose in ((2, PAIR_CELLS, pairs_of), (3, TRIPLE_CELLS, triples_of)):
+        if width not in widths:
+            continue
+        grid = fine.coarse(limit)
+        marginals = choose(grid, rng)
+        if not marginals:
+            reason = f"the table has {len(fine.names)} column(s), a {width}-way marginal needs {width}"
+            evidence += pen.none(_METRICS[width], part.subject, reason)
+            continue
+        found = distances(grid, part.real, part.synthetic, marginals, rng)
+        evidence += _means(pen, part.subject, width, found)
+        if width == 2 and not part.subject:
+            exhibits.append(_matrix(found, fine.names))
+    return evidence, exhibits
+
+
+def _means(pen: Pen, subject: str, width: int, found: Distances) -> list[Evidence]:
+    mean, floor = _METRICS[width]
+    draws = found.floor.mean(axis=0)
+    level, error = float(draws.mean()), float(draws.std(ddof=1) / np.sqrt(len(draws)))
+    note = f"mean of {len(found.columns)} marginals; two real samples of these sizes differ by {level:.3f}"
+    return [
+        pen(mean, subject, found.mean(), note),
+        pen(
+            floor,
+            subject,
+            measured(level, error, found.trials, least=0.0, most=1.0),
+            "interval: simulation error",
+        ),
+    ]
+
+
+def _bars(found: Distances) -> Exhibit:
+    names = [columns[0] for columns in found.columns]
+    floor = found.floor.mean(axis=1)
+    place = int(np.argmax(found.tvd - floor))
+    return Exhibit(
+        probe=MARGINALS.name,
+        title="Distance of each column's distribution",
+        kind="bars",
+        takeaway=(
+            f"{names[place]} differs most from the real table beyond chance: {found.tvd[place]:.3f}, where two real "
+            f"samples would differ by {floor[place]:.3f}."
+        ),
+        data={"labels": names, "values": found.tvd.tolist(), "reference": floor.tolist()},
+    )
+
+
+def _matrix(found: Distances, names: tuple[str, ...]) -> Exhibit:
+    place = {name: number for number, name in enumerate(names)}
+    values: list[list[float | None]] = [[None] * len(names) for _ in names]
+    for (left, right), tvd in zip(found.columns, found.tvd.tolist(), strict=True):
+        values[place[left]][place[right]] = values[place[right]][place[left]] = tvd
+    floor = found.floor.mean(axis=1)
+    worst_pair = int(np.argmax(found.tvd - floor))
+    left, right = found.columns[worst_pair]
+    return Exhibit(
+        probe=MARGINALS.name,
+        title="Distance of each pair of columns",
+        kind="matrix",
+        takeaway=(
+            f"The pair {left} × {right} is farthest from the real table beyond chance: {found.tvd[worst_pair]:.3f}, "
+            f"where two real samples would differ by {floor[worst_pair]:.3f}."
+        ),
+        data={"labels": list(names), "values": values},
+    )

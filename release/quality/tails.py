@@ -1,0 +1,197 @@
+"""Tails: whether the extremes and the rare categories of the real table are there, as often as there.
+
+Rules: an outlier is a present value below the real 1 % or above the real 99 % point (about 2 % of a continuous column; none of
+a column whose ends are heavy values, which then has no tail to measure); the ratio is synthetic over real, with
+half a row added to both counts; its interval is that of the logarithm, by unit. A rare category is one that fewer than
+1 % of the real rows have, and at least `FEWEST_RARE` rows. Fewer outliers than the real data is a finding, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from release.data.table import Column, Table
+from release.protocols import Arena, Progress, no_progress
+from release.quality.ground import Part, Pen, parts
+from release.quality.intervals import Z, too_few, variance_of_mean
+from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
+
+FEWEST_OUTLIERS = 20
+"""A column with fewer real outliers has no tail that could be measured."""
+FEWEST_RARE = 5
+RARE_SHARE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Tails:
+    """The `tails` probe."""
+
+    name: str = "tails"
+    summary: str = (
+        "Compares how often extreme values and rare categories occur. A ratio well below 1 means that the release has lost its "
+        "tails, above 1 that it has invented some; models of rare events need them."
+    )
+
+    def measure(
+        self, arena: Arena, rng: np.random.Generator, progress: Progress = no_progress
+    ) -> ProbeReport:
+        """Ratios by column and the worst; the worst of every slice; coverage of rare categories."""
+        del rng
+        progress(0.0, "tails")
+        evidence: list[Evidence] = []
+        exhibits: list[Exhibit] = []
+        for part in parts(arena):
+            figures, pictures = _measure_part(part)
+            evidence += figures
+            exhibits += pictures
+        return ProbeReport(evidence=tuple(evidence), exhibits=tuple(exhibits))
+
+
+TAILS = Tails()
+
+
+def fences(column: Column) -> tuple[float, float]:
+    """The 1 % and 99 % points of the present values; of none (−∞, ∞)."""
+    values = column.values[column.present].astype(np.float64)
+    if not len(values):
+        return (-math.inf, math.inf)
+    low, high = np.quantile(values, [0.01, 0.99], method="inverted_cdf")
+    return (float(low), float(high))
+
+
+def outside(column: Column, low: float, high: float) -> npt.NDArray[np.bool_]:
+    """Present values below `low` or above `high`, shape (n,)."""
+    values = column.values.astype(np.float64)
+    return np.asarray(column.present & ((values < low) | (values > high)))
+
+
+def rate_ratio(
+    real: npt.NDArray[np.bool_], synthetic: npt.NDArray[np.bool_], part: Part, trials: int
+) -> Measured | NotMeasured:
+    """Synthetic rate over real rate, half a row added to each count; interval of its logarithm, by unit."""
+    rates, relative = [], 0.0
+    for hits, table in ((real, part.real), (synthetic, part.synthetic)):
+        n = len(table)
+        rate = (float(hits.sum()) + 0.5) / (n + 1)
+        # An empty count has no spread of its own: at least the Poisson one of the half row added.
+        variance = max(
+            variance_of_mean(hits.astype(np.float64), table.units),
+            rate * (1 - rate) / n if not hits.any() else 0.0,
+        )
+        relative += variance / rate**2
+        rates.append(rate)
+    ratio = rates[1] / rates[0]
+    spread = math.exp(Z * math.sqrt(relative))
+    if not math.isfinite(spread):
+        return NotMeasured(reason="too few outliers for a ratio")
+    return Measured(estimate=ratio, low=ratio / spread, high=ratio * spread, trials=trials)
+
+
+def _measure_part(part: Part) -> tuple[list[Evidence], list[Exhibit]]:
+    pen = Pen(TAILS.name)
+    metrics = ("outlier_rate_ratio",) if part.subject else ("outlier_rate_ratio", "rare_category_coverage")
+    few = too_few(part.real.n_units, part.synthetic.n_units)
+    if few is not None:
+        return [*pen.none(metrics, part.subject, few.reason, few.needed)], []
+    trials = min(part.real.n_units, part.synthetic.n_units)
+    ratios: dict[str, Measured | NotMeasured] = {}
+    bare = []
+    for spec in part.real.schema.released:
+        if not spec.kind.numeric:
+            continue
+        low, high = fences(part.real[spec.name])
+        hits = [outside(table[spec.name], low, high) for table in (part.real, part.synthetic)]
+        if int(hits[0].sum()) < FEWEST_OUTLIERS:
+            bare.append(spec.name)
+            continue
+        ratios[spec.name] = rate_ratio(hits[0], hits[1], part, trials)
+    evidence = [_worst(pen, part.subject, ratios, bare)]
+    exhibits: list[Exhibit] = []
+    if not part.subject:
+        evidence += [pen("outlier_rate_ratio", name, figure) for name, figure in ratios.items()]
+        evidence.append(_coverage(pen, part.real, part.synthetic))
+        exhibits += _picture(ratios)
+    return evidence, exhibits
+
+
+def _worst(pen: Pen, subject: str, ratios: Mapping[str, Measured | NotMeasured], bare: list[str]) -> Evidence:
+    known = {name: figure for name, figure in ratios.items() if isinstance(figure, Measured)}
+    without = f"; no measurable tail: {', '.join(bare)}" if bare else ""
+    if len(known) < len(ratios):
+        return pen(
+            "outlier_rate_ratio",
+            subject,
+            NotMeasured(reason="a column's ratio could not be measured"),
+            without,
+        )
+    if not known:
+        reason = f"no numeric column has {FEWEST_OUTLIERS} real values beyond its 1 % and 99 % points"
+        return pen("outlier_rate_ratio", subject, NotMeasured(reason=reason), without)
+    name = max(known, key=lambda key: abs(math.log(known[key].estimate)))
+    return pen("outlier_rate_ratio", subject, known[name], f"worst column: {name}{without}")
+
+
+def rare_levels(column: Column) -> list[str]:
+    """Levels that fewer than `RARE_SHARE` of the rows have, and at least `FEWEST_RARE` rows."""
+    counts = np.bincount(column.values[column.present].astype(np.int64), minlength=len(column.levels))
+    return [
+        level
+        for level, count in zip(column.levels, counts.tolist(), strict=True)
+        if FEWEST_RARE <= count < RARE_SHARE * len(column.values)
+    ]
+
+
+def _coverage(pen: Pen, real: Table, synthetic: Table) -> Evidence:
+    """Share of the real table's rare categories that the release has at all; Wilson interval over categories."""
+    found, total = 0, 0
+    for spec in real.schema.released:
+        if not spec.kind.coded:
+            continue
+        other = synthetic[spec.name]
+        seen = {other.levels[code] for code in np.unique(other.values[other.present]).tolist()}
+        rare = rare_levels(real[spec.name])
+        total += len(rare)
+        found += sum(level in seen for level in rare)
+    if not total:
+        reason = f"no category is rarer than {RARE_SHARE:.0%} with at least {FEWEST_RARE} rows"
+        return pen("rare_category_coverage", "", NotMeasured(reason=reason))
+    share = found / total
+    centre = (share + Z**2 / (2 * total)) / (1 + Z**2 / total)
+    half = Z * math.sqrt(share * (1 - share) / total + Z**2 / (4 * total**2)) / (1 + Z**2 / total)
+    outcome = Measured(
+        estimate=share,
+        low=max(0.0, min(share, centre - half)),
+        high=min(1.0, max(share, centre + half)),
+        trials=total,
+    )
+    return pen(
+        "rare_category_coverage", "", outcome, f"{found} of {total} rare categories occur in the release"
+    )
+
+
+def _picture(ratios: Mapping[str, Measured | NotMeasured]) -> list[Exhibit]:
+    known = {name: figure for name, figure in ratios.items() if isinstance(figure, Measured)}
+    if not known:
+        return []
+    name = max(known, key=lambda key: abs(math.log(known[key].estimate)))
+    word = "lost" if known[name].estimate < 1 else "gained"
+    return [
+        Exhibit(
+            probe=TAILS.name,
+            title="Outliers, release over real table, by column",
+            kind="intervals",
+            takeaway=f"{name} has {word} most of its tail: {known[name].estimate:.2f} times the real rate of extreme values.",
+            data={
+                "labels": list(known),
+                "values": [figure.estimate for figure in known.values()],
+                "low": [figure.low for figure in known.values()],
+                "high": [figure.high for figure in known.values()],
+                "reference": 1.0,
+            },
+        )
+    ]

@@ -1,0 +1,145 @@
+"""What each probe must see, and what it must leave alone."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from release.data.schema import Role
+from release.quality.bias import BIAS
+from release.quality.missingness import MISSINGNESS
+from release.quality.tails import TAILS
+from release.quality.tstr import TSTR
+from release.records import Measured, NotMeasured
+from tests.release.quality.build import (
+    arena_of,
+    coded_spec,
+    figures,
+    number_spec,
+    people,
+    schema_of,
+    table_of,
+)
+
+
+def measure(probe, synthetic, *, n=6000, task="ill"):
+    rng = np.random.default_rng(11)
+    return figures(
+        probe.measure(arena_of(people(n, rng), synthetic, people(4000, rng), task), np.random.default_rng(0))
+    )
+
+
+def test_missing_rates_by_hand():
+    schema = schema_of(number_spec("a", 0, 1), number_spec("b", 0, 1))
+    zero = np.zeros(100)
+    first = np.arange(100) < 20
+    real = table_of(schema, a=zero, b=zero, missing={"a": first, "b": first})
+    synthetic = table_of(schema, a=zero, b=zero, missing={"a": first, "b": ~first & (np.arange(100) < 40)})
+    found = figures(MISSINGNESS.measure(arena_of(real, synthetic, real, None), np.random.default_rng(0)))
+    assert found["missing_rate_difference", ""].estimate == 0.0
+    assert found["missing_rate_difference", ""].high == pytest.approx(
+        1.6449 * math.sqrt(2 * 0.16 / 99), abs=1e-4
+    )
+    # Patterns: real {none .8, both .2}; synthetic {none .6, a .2, b .2}: ½ (.2 + .2 + .2 + .2).
+    assert found["missing_pattern_tvd", ""].estimate == pytest.approx(0.4)
+
+
+def test_missing_rates_see_what_was_filled_in():
+    found = measure(MISSINGNESS, people(6000, np.random.default_rng(1), gone=0.0))
+    assert found["missing_rate_difference", ""].low > 0.08
+    assert found["missing_rate_difference", "income"].low > 0.08
+    same = measure(MISSINGNESS, people(6000, np.random.default_rng(1)))
+    assert same["missing_rate_difference", ""].high < 0.03
+
+
+def test_outlier_ratio_by_hand():
+    schema = schema_of(number_spec("a", -10_000, 10_000), coded_spec("b", ["x", "y", "z"]))
+    values = np.arange(5000.0)
+    real = table_of(schema, a=values, b=[0] * 4980 + [1] * 20)
+    # Fences are the values of rank 50 and 4950: 49 and 4949 → 49 below, 50 above. Half of those stay.
+    half = np.where((values < 25) | (values > 4974), 1000.0, values)
+    synthetic = table_of(schema, a=half, b=[0] * 5000)
+    found = figures(TAILS.measure(arena_of(real, synthetic, real, None), np.random.default_rng(0)))
+    ratio = found["outlier_rate_ratio", "a"]
+    assert ratio.estimate == pytest.approx(49.5 / 99.5)
+    spread = math.exp(1.6449 * math.sqrt((1 - 0.0098) / 49 + (1 - 0.0198) / 99))
+    assert ratio.high / ratio.estimate == pytest.approx(spread, rel=0.03)
+    assert found["rare_category_coverage", ""].estimate == 0.0
+    assert found["rare_category_coverage", ""].trials == 1
+
+
+def test_tails_cut_off_are_seen():
+    found = measure(TAILS, people(6000, np.random.default_rng(1), tail=0.6))
+    assert found["outlier_rate_ratio", "income"].high < 0.9
+    same = measure(TAILS, people(6000, np.random.default_rng(1)))
+    assert same["outlier_rate_ratio", ""].low > 0.5
+    assert same["outlier_rate_ratio", ""].high < 2.0
+
+
+def test_a_tail_lost_altogether_is_a_small_ratio_with_an_interval():
+    rng = np.random.default_rng(1)
+    synthetic = people(3000, rng)
+    middle = synthetic["income"].present & (np.abs(synthetic["income"].values - 20_000) < 10_000)
+    found = measure(TAILS, synthetic.take(np.flatnonzero(middle)))
+    ratio = found["outlier_rate_ratio", "income"]
+    assert ratio.estimate < 0.05
+    assert 0 < ratio.low < ratio.high < 0.5
+
+
+def test_gap_amplification_by_hand():
+    schema = schema_of(coded_spec("g", ["a", "b"], roles=[Role.SENSITIVE]), coded_spec("y", ["no", "yes"]))
+    group = np.repeat([0, 1], 500)
+    # Real: 20 % and 40 %, a gap of .2; synthetic: 10 % and 50 %, a gap of .4.
+    real = table_of(
+        schema, g=group, y=np.concatenate([np.arange(500) < 100, np.arange(500) < 200]).astype(int)
+    )
+    more = table_of(
+        schema, g=group, y=np.concatenate([np.arange(500) < 50, np.arange(500) < 250]).astype(int)
+    )
+    found = figures(BIAS.measure(arena_of(real, more, real, "y"), np.random.default_rng(0)))
+    figure = found["outcome_gap_amplification", "g"]
+    assert figure.estimate == pytest.approx(0.2)
+    error = math.sqrt((0.16 + 0.24 + 0.09 + 0.25) / 499)
+    assert figure.low == pytest.approx(0.2 - 1.6449 * error, abs=1e-3)
+    less = figures(BIAS.measure(arena_of(more, real, real, "y"), np.random.default_rng(0)))
+    assert less["outcome_gap_amplification", "g"].estimate == pytest.approx(-0.2)
+
+
+def test_bias_sees_a_widened_gap_and_leaves_a_fair_sample_alone():
+    wide = measure(BIAS, people(6000, np.random.default_rng(1), gap=3.0))
+    assert wide["outcome_gap_amplification", "sex"].low > 0.1
+    assert wide["outcome_gap_amplification", "slice:men"].low > 0.1
+    same = measure(BIAS, people(6000, np.random.default_rng(1)))
+    assert same["outcome_gap_amplification", ""].low < 0 < same["outcome_gap_amplification", ""].high
+
+
+def test_tstr_sees_broken_dependence_and_leaves_a_fair_sample_alone():
+    broken = measure(TSTR, people(6000, np.random.default_rng(1), link=0.0))
+    assert broken["loss", "ill"].low > 0.1
+    assert broken["loss", "slice:men"].low > 0.1
+    same = measure(TSTR, people(6000, np.random.default_rng(1)))
+    assert same["loss", "ill"].high < 0.02
+    assert same["trtr_score", "ill"].estimate > 0.7
+    assert same["tstr_score", "ill"].estimate == pytest.approx(
+        same["trtr_score", "ill"].estimate - same["loss", "ill"].estimate
+    )
+    assert {f"loss_{family}" for family in ("gradient_boosting", "linear", "random_forest")} <= {
+        metric for metric, _ in same
+    }
+
+
+def test_tstr_of_a_number():
+    found = measure(TSTR, people(4000, np.random.default_rng(1), link=0.0), n=4000, task="income")
+    assert found["trtr_score", "income"].low > 0.05
+    assert found["loss", "income"].low > 0.02
+
+
+def test_tstr_without_a_task_says_so():
+    rng = np.random.default_rng(1)
+    schema = schema_of(number_spec("a", 0, 1), number_spec("b", 0, 1))
+    table = table_of(schema, a=rng.random(200), b=rng.random(200))
+    found = figures(TSTR.measure(arena_of(table, table, table, None), rng))
+    assert isinstance(found["loss", ""], NotMeasured)
+    assert all(not isinstance(figure, Measured) for figure in found.values())
