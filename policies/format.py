@@ -7,6 +7,7 @@ spelling do not change it and numbers do. Nothing here judges.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Hashable
 from typing import Annotated, Any, Final, Literal, Self
@@ -94,8 +95,9 @@ class Policy(BaseModel):
         )
 
 
+@functools.lru_cache(maxsize=64)
 def parse(document: str, *, file: str = "policy.yaml") -> Policy:
-    """The policy that a YAML text holds.
+    """The policy that a YAML text holds. Pure, so the last few are remembered.
 
     Args:
         document: the text.

@@ -69,11 +69,7 @@ class PureJudge:
 
 def _asks_enough(policy: Policy) -> list[Finding]:
     limit = "the policy has a rule on the claim, the empirical ε, the controls and the arena"
-    lacking = [
-        str(kind.model_fields["kind"].annotation)
-        for kind in REQUIRED
-        if not any(isinstance(rule, kind) for rule in policy.rules)
-    ]
+    lacking = [kind for kind in REQUIRED if not any(rule.kind == kind for rule in policy.rules)]
     if not lacking:
         return [_finding("policy", "", Ruling.MET, limit, f"{len(policy.rules)} rules")]
     reason = "the policy has no such rule and so denies everything; add it"

@@ -52,7 +52,7 @@ RULES: Final = {
     "sweep": SweepOnFile,
 }
 
-REQUIRED: Final = (Claim, EmpiricalEpsilon, ControlsHeld, ArenaSize)
+REQUIRED: Final = ("claim", "empirical-epsilon", "controls", "arena")
 """Kinds without which a policy asks too little to let anything through: the judge denies."""
 
 __all__ = [

@@ -6,6 +6,7 @@ pydantic models, whose fields are the policy file's keys.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Annotated, Self
 
@@ -65,13 +66,13 @@ class FigureRule(BaseModel):
         return self
 
     @property
+    @abstractmethod
     def limit_text(self) -> str:
         """The limit in words with its unit."""
-        raise NotImplementedError
 
+    @abstractmethod
     def place(self, value: Measured) -> Ruling:
         """Where the interval lies with respect to the limit."""
-        raise NotImplementedError
 
     def judge(
         self, evidence: EvidenceSet, claim: PrivacyCost | None, purpose: Purpose
