@@ -1,76 +1,128 @@
-"""Coded columns (categorical, ordinal, boolean, code) with a public domain: each declared value is a level.
+"""Coded columns (categorical, ordinal, boolean, code): values → levels, where rare values may share one.
 
-Rules: levels are the declared values, then `OUTSIDE_LEVEL`, then one per kind of missing.
+Rules: the public values and `OUTSIDE_LEVEL` each belong to one level; kinds of missing are levels after these. Inside
+a shared level a value is drawn by noised counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from generators.encoding.wanted import Wanted
 from release.data.schema import OUTSIDE_LEVEL, ColumnSpec
 from release.data.table import Column, recode
 from release.protocols import NoiseSource
 from release.records import DpEvent
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class CodedCode:
-    """A coded column whose every value is a level.
+    """A coded column as levels.
 
     Attributes:
         spec: the column.
-        values: the values in the order of their codes, `OUTSIDE_LEVEL` last.
+        values: the values in the order of their codes; `OUTSIDE_LEVEL` among them.
+        level: shape (V,), the level of each value; every level 0 … max has a value.
+        weight: shape (V,), positive: how likely each value is inside its level, summing to 1 per level.
+        rolled: learnt values that a public tree rolls up: value → the value (a node's name) that stands for it.
     """
 
     spec: ColumnSpec
     values: tuple[str, ...]
+    level: IntArray
+    weight: FloatArray
+    rolled: Mapping[str, str]
+
+    @classmethod
+    def plain(cls, spec: ColumnSpec, values: tuple[str, ...]) -> CodedCode:
+        """Every value a level."""
+        count = len(values)
+        return cls(
+            spec=spec, values=values, level=np.arange(count, dtype=np.int64), weight=np.ones(count), rolled={}
+        )
+
+    @property
+    def present(self) -> int:
+        """Number of levels that hold values."""
+        return int(self.level.max()) + 1
 
     @property
     def size(self) -> int:
-        """Values, then kinds of missing."""
-        return len(self.values) + len(self.spec.missing)
+        """Levels of values, then kinds of missing."""
+        return self.present + len(self.spec.missing)
 
     def encode(self, column: Column) -> IntArray:
         """The level of each row, shape (n,)."""
-        plain = column.values if column.levels == self.values else recode(column, self.values)
-        codes = plain.astype(np.int64)
+        if column.levels == self.values:
+            plain = column.values.astype(np.int32)
+        else:
+            stands = tuple(self._standing(level) for level in column.levels)
+            place = {value: code for code, value in enumerate(self.values)}
+            table = np.array([place[stand] for stand in stands] + [-1], dtype=np.int32)
+            plain = table[column.values] if self.rolled else recode(column, self.values)
+        codes = np.where(plain >= 0, self.level[np.maximum(plain, 0)], -1)
         absent = column.missing != 0
-        codes[absent] = len(self.values) + column.missing[absent].astype(np.int64) - 1
-        return codes
+        codes[absent] = self.present + column.missing[absent].astype(np.int64) - 1
+        return np.asarray(codes, dtype=np.int64)
 
-    def decode(self, codes: IntArray, rng: np.random.Generator) -> Column:  # noqa: ARG002 - nothing to draw
-        """A column whose rows lie in these levels."""
-        missing = np.maximum(codes - len(self.values) + 1, 0).astype(np.uint8)
-        return Column(np.where(missing == 0, codes, -1).astype(np.int32), missing, self.values)
+    def _standing(self, value: str) -> str:
+        if value in self.rolled:
+            return self.rolled[value]
+        return value if value in self.values else OUTSIDE_LEVEL
+
+    def decode(self, codes: IntArray, rng: np.random.Generator) -> Column:
+        """A column whose rows lie in these levels; levels without weight must not occur."""
+        missing = np.maximum(codes - self.present + 1, 0).astype(np.uint8)
+        order = np.argsort(self.level, kind="stable")
+        ends = np.cumsum(self.weight[order])
+        tops = np.append(0.0, np.bincount(self.level, self.weight, minlength=self.present).cumsum())
+        levels = np.minimum(codes, self.present - 1)
+        target = tops[levels] + rng.random(len(codes)) * (tops[levels + 1] - tops[levels])
+        found = np.searchsorted(ends, target, side="right")
+        first = np.searchsorted(self.level[order], levels, side="left")
+        last = np.searchsorted(self.level[order], levels, side="right") - 1
+        values = order[np.clip(found, first, last)]
+        return Column(np.where(missing == 0, values, -1).astype(np.int32), missing, self.values)
+
+    def narrow(self, wanted: Wanted) -> tuple[CodedCode, FloatArray]:
+        """Only the wanted values: the code that draws these, and each level's share of them, shape (size,)."""
+        chosen = np.array([value in wanted.values for value in self.values])
+        weight = np.where(chosen, self.weight, 0.0)
+        share = np.bincount(self.level, weight, minlength=self.present)
+        kinds = [kind in wanted.missing for kind in range(1, len(self.spec.missing) + 1)]
+        return replace(self, weight=weight), np.concatenate([share, np.array(kinds, dtype=np.float64)])
 
     def labels(self) -> tuple[str, ...]:
         """What each level holds, for people."""
-        return (*self.values, *(f'missing "{code.code}"' for code in self.spec.missing))
+        names = []
+        for level in range(self.present):
+            inside = np.flatnonzero(self.level == level)
+            more = f" and {len(inside) - 1} more" if len(inside) > 1 else ""
+            names.append(f"{self.values[inside[0]]}{more}")
+        return (*names, *(f'missing "{code.code}"' for code in self.spec.missing))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"type": "coded", "values": list(self.values)}
+        return {"type": "coded", "values": list(self.values), "rolled": dict(self.rolled)}
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
-        """None."""
-        return {}
+        """The levels and weights."""
+        return {"level": self.level, "weight": self.weight}
 
     @classmethod
     def read(
-        cls,
-        spec: ColumnSpec,
-        data: Mapping[str, Any],
-        arrays: Mapping[str, npt.NDArray[Any]],  # noqa: ARG003 - one signature for all codes
+        cls, spec: ColumnSpec, data: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
     ) -> CodedCode:
-        """What `to_json` wrote."""
-        return cls(spec=spec, values=tuple(data["values"]))
+        """What `to_json` and `arrays` wrote."""
+        return cls(spec=spec, values=tuple(data["values"]), rolled=dict(data["rolled"]), **arrays)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +136,15 @@ class CodedPlan:
         """None: the domain is public."""
         return ()
 
+    @property
+    def most_levels(self) -> int:
+        """Values, `OUTSIDE_LEVEL`, kinds of missing."""
+        return len(self.spec.levels or ()) + 1 + len(self.spec.missing)
+
     def describe(self) -> dict[str, Any]:
         """For people and digests."""
-        return {"encoding": "declared values", "levels": len(self.spec.levels or ()) + 1, "rho": 0.0}
+        return {"encoding": "declared values", "levels": self.most_levels, "rho": 0.0}
 
-    def fit(self, column: Column, noise: NoiseSource) -> CodedCode:  # noqa: ARG002 - reads nothing
+    def fit(self, column: Column | None, noise: NoiseSource) -> CodedCode:  # noqa: ARG002 - reads nothing
         """The declared values; reads nothing."""
-        return CodedCode(spec=self.spec, values=(*(self.spec.levels or ()), OUTSIDE_LEVEL))
+        return CodedCode.plain(self.spec, (*(self.spec.levels or ()), OUTSIDE_LEVEL))

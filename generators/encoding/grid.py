@@ -13,15 +13,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from release.data.schema import ColumnKind, ColumnSpec, Range
+from release.data.schema import ColumnKind, ColumnSpec, Increment, Range
+from release.errors import PlanError
 
 CONTINUOUS_CELLS = 1 << 24
 """Cells of a real column without declared decimals."""
 
+STEP_DECIMALS = 9
+"""Decimals of a real column that declares a step but no decimals."""
+
 LARGEST_GRID = 1 << 52
 """More cells than this could not be told apart in float64."""
 
+ON_GRID = 1e-6
+"""A value this near to a cell, in steps, is that cell's value: decimals are not exact in binary."""
+
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,58 +68,78 @@ class Grid:
             return np.minimum(self.origin + self.step * (cells + inside), top)
         return np.asarray((self.origin + self.step * cells) / self.scale)
 
-    def first_at_least(self, value: float, *, strictly: bool = False) -> int:
-        """Smallest cell whose value is ≥ (or >) `value`; may be `size` where there is none."""
-        position = (value * self.scale - self.origin) / self.step
+    def at_least(self, values: FloatArray, *, strictly: bool = False) -> IntArray:
+        """Smallest cell that holds a value ≥ (or >) each of `values`; `size` where there is none."""
+        position = self._position(values)
         if self.continuous:
-            cell = int(np.floor(position))
+            cells = np.floor(position)
         else:
-            near = float(np.rint(position))
-            on_grid = abs(position - near) < 1e-6
-            cell = int(near) + (1 if strictly else 0) if on_grid else int(np.ceil(position))
-        return int(np.clip(cell, 0, self.size))
+            near = np.rint(position)
+            on_grid = np.abs(position - near) < ON_GRID
+            cells = np.where(on_grid, near + strictly, np.ceil(position))
+        return np.asarray(np.clip(cells, 0, self.size), dtype=np.int64)
 
-    def last_at_most(self, value: float, *, strictly: bool = False) -> int:
-        """Largest cell whose value is ≤ (or <) `value`; -1 where there is none."""
+    def at_most(self, values: FloatArray, *, strictly: bool = False) -> IntArray:
+        """Largest cell that holds a value ≤ (or <) each of `values`; -1 where there is none."""
+        position = self._position(values)
         if self.continuous:
-            position = (value * self.scale - self.origin) / self.step
-            return int(np.clip(np.ceil(position) - 1, -1, self.size - 1))
-        return self.first_at_least(value, strictly=not strictly) - 1
+            cells = np.ceil(position) - 1 if strictly else np.floor(position)
+        else:
+            near = np.rint(position)
+            on_grid = np.abs(position - near) < ON_GRID
+            cells = np.where(on_grid, near - strictly, np.floor(position))
+        return np.asarray(np.clip(cells, -1, self.size - 1), dtype=np.int64)
+
+    def _position(self, values: FloatArray) -> FloatArray:
+        bounded = np.clip(values, -1e300, 1e300)
+        return np.asarray(np.clip((bounded * self.scale - self.origin) / self.step, -1.0, float(self.size)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def grid_of(spec: ColumnSpec, low: float, high: float) -> Grid:
-    """The grid of a numeric column between two bounds, both inclusive."""
+def grid_of(spec: ColumnSpec, low: float, high: float, increment: Increment | None = None) -> Grid:
+    """The grid of a numeric column between two bounds, both inclusive.
+
+    Args:
+        spec: the column; its declared decimals and step are kept.
+        low: smallest value.
+        high: largest value.
+        increment: a constraint that fixes the step and where it starts; it goes before the declared step.
+
+    Raises:
+        PlanError: no value of the grid lies between the bounds, or too many do.
+    """
     domain = spec.domain if isinstance(spec.domain, Range) else None
     step = domain.step if domain is not None else None
     decimals = domain.decimals if domain is not None else None
-    if spec.kind is not ColumnKind.REAL:
-        stride = max(1, round(step)) if step is not None else 1
-        size = int((int(high) - int(low)) // stride) + 1
-        return _checked(Grid(origin=int(low), step=stride, scale=1, size=size, continuous=False, whole=True))
-    if decimals is None and step is None:
+    start = low
+    if increment is not None:
+        step, start = increment.step, increment.start
+    whole = spec.kind is not ColumnKind.REAL
+    if not whole and decimals is None and step is None:
         if high == low:
-            return Grid(origin=low, step=1.0, scale=1, size=1, continuous=False, whole=False)
+            return Grid(origin=low, step=1.0, scale=1.0, size=1, continuous=False, whole=False)
         width = (high - low) / CONTINUOUS_CELLS
-        return Grid(origin=low, step=width, scale=1, size=CONTINUOUS_CELLS, continuous=True, whole=False)
-    scale = 10.0 ** (decimals if decimals is not None else 9)
-    stride_scaled = 1.0 if step is None else float(np.rint(step * scale))
-    origin = float(np.ceil(low * scale - 1e-6)) if decimals is not None else float(np.rint(low * scale))
-    size = int(np.floor((high * scale - origin) / stride_scaled + 1e-6)) + 1
-    return _checked(
-        Grid(origin=origin, step=stride_scaled, scale=scale, size=max(1, size), continuous=False, whole=False)
-    )
-
-
-def _checked(grid: Grid) -> Grid:
-    from release.errors import PlanError
-
-    if grid.size > LARGEST_GRID:
+        return Grid(origin=low, step=width, scale=1.0, size=CONTINUOUS_CELLS, continuous=True, whole=False)
+    scale = 1.0 if whole else 10.0 ** (decimals if decimals is not None else STEP_DECIMALS)
+    stride = max(1.0, float(np.rint((step if step is not None else 1.0 / scale) * scale)))
+    if whole and step is not None and not float(step).is_integer():
         raise PlanError(
-            f"a numeric column has {grid.size:.3g} possible values, more than 2^52",
+            f'column "{spec.name}": a step of {step:g} leaves whole numbers', mend="declare a whole step"
+        )
+    anchor = float(np.rint(start * scale))
+    origin = anchor + stride * float(np.ceil((low * scale - anchor) / stride - ON_GRID))
+    size = int(np.floor((high * scale - origin) / stride + ON_GRID)) + 1
+    if size < 1:
+        raise PlanError(
+            f'column "{spec.name}": no multiple of its step {step} lies between its bounds',
+            mend="declare wider bounds or another step",
+        )
+    if size > LARGEST_GRID:
+        raise PlanError(
+            f'column "{spec.name}" has {size:.3g} possible values, more than 2^52',
             mend="declare narrower bounds, fewer decimals or a step",
         )
-    return grid
+    return Grid(origin=origin, step=stride, scale=scale, size=size, continuous=False, whole=whole)

@@ -7,63 +7,141 @@ inside the bins come from noised counts. Kinds of missing are levels after the b
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from generators.encoding.bins import Bins, bins_from, identity_bins
-from generators.encoding.grid import Grid, grid_of
-from generators.encoding.options import EncodingOptions
-from generators.encoding.tree import depth_of, grow
-from release.data.schema import ColumnSpec, Range
+from generators.encoding.bins import Bins
+from generators.encoding.grid import Grid
+from generators.encoding.wanted import Wanted
+from release.data.schema import ColumnSpec
 from release.data.table import Column
-from release.protocols import NoiseSource
-from release.records import DpEvent, Mechanism
 
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NumericCode:
-    """A numeric column as levels."""
+    """A numeric column as levels.
+
+    Attributes:
+        spec: the column.
+        grid: its cells.
+        bins: levels of cells.
+        points: for a continuous grid: cell → the one value that it stands for (spikes such as 0).
+        within: where the code was narrowed: the wanted intervals of values, in order; else ().
+    """
 
     spec: ColumnSpec
     grid: Grid
     bins: Bins
+    points: Mapping[int, float]
+    within: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def present(self) -> int:
+        """Number of levels that hold values."""
+        return len(self.bins.starts)
 
     @property
     def size(self) -> int:
         """Bins, then kinds of missing."""
-        return len(self.bins.starts) + len(self.spec.missing)
+        return self.present + len(self.spec.missing)
 
     def encode(self, column: Column) -> IntArray:
         """The level of each row, shape (n,)."""
         codes = self.bins.levels(self.grid.cells(column.values))
         absent = column.missing != 0
-        codes[absent] = len(self.bins.starts) + column.missing[absent].astype(np.int64) - 1
+        codes[absent] = self.present + column.missing[absent].astype(np.int64) - 1
         return codes
 
     def decode(self, codes: IntArray, rng: np.random.Generator) -> Column:
         """A column whose rows lie in these levels."""
-        missing = np.maximum(codes - len(self.bins.starts) + 1, 0).astype(np.uint8)
+        present = np.flatnonzero(codes < self.present)
+        return self.column(codes, self.draw(codes[present], rng))
+
+    def column(self, codes: IntArray, drawn: npt.NDArray[np.generic]) -> Column:
+        """The column of these levels, shape (n,), whose present rows have these values."""
+        missing = np.maximum(codes - self.present + 1, 0).astype(np.uint8)
         values = np.zeros(len(codes), dtype=np.int64 if self.grid.whole else np.float64)
-        present = np.flatnonzero(missing == 0)
-        values[present] = self.grid.values(self.bins.draw(codes[present], rng), rng)
+        values[missing == 0] = drawn
         return Column(values, missing)
+
+    def draw(
+        self,
+        levels: IntArray,
+        rng: np.random.Generator,
+        low: FloatArray | None = None,
+        high: FloatArray | None = None,
+    ) -> npt.NDArray[np.generic]:
+        """A value of each level, shape (n,); `low` and `high` (values) truncate it, inclusive."""
+        cells = self.bins.draw(
+            levels,
+            rng,
+            None if low is None else self.grid.at_least(low),
+            None if high is None else self.grid.at_most(high),
+        )
+        values = self.grid.values(cells, rng)
+        if not self.grid.continuous:
+            return values
+        for cell, value in self.points.items():
+            values[cells == cell] = value
+        for bottom, top in self.within:
+            inside = (cells >= self.grid.at_least(np.array([bottom]))) & (
+                cells <= self.grid.at_most(np.array([top]))
+            )
+            values[inside] = np.clip(values[inside].astype(np.float64), bottom, top)
+        return (
+            np.clip(values.astype(np.float64), low, high) if low is not None or high is not None else values
+        )
+
+    def lowest(self, levels: IntArray) -> FloatArray:
+        """The smallest value that each level may hold; +∞ where it holds none (narrowed away)."""
+        cells = self.bins.ceil(levels, np.zeros(len(levels), dtype=np.int64))
+        return np.where(cells < self.bins.size, self._bottom(cells), np.inf)
+
+    def highest(self, levels: IntArray, at_most: FloatArray | None = None) -> FloatArray:
+        """The largest value that each level may hold, not above `at_most`; -∞ where there is none."""
+        limit = np.full(len(levels), self.bins.size - 1) if at_most is None else self.grid.at_most(at_most)
+        cells = self.bins.floor(levels, limit)
+        top = self._bottom(cells + 1) if self.grid.continuous else self._bottom(cells)
+        if self.grid.continuous and self.within:
+            top = np.minimum(top, max(high for _, high in self.within))
+        found = np.where(cells >= 0, top if at_most is None else np.minimum(top, at_most), -np.inf)
+        return np.asarray(found, dtype=np.float64)
+
+    def _bottom(self, cells: IntArray) -> FloatArray:
+        """The smallest value of each cell."""
+        return np.asarray((self.grid.origin + self.grid.step * cells) / self.grid.scale, dtype=np.float64)
+
+    def narrow(self, wanted: Wanted) -> tuple[NumericCode, FloatArray]:
+        """Only the wanted values: the code that draws these, and each level's share of them, shape (size,)."""
+        ranges: list[tuple[int, int]] = []
+        for bottom, top in wanted.ranges:
+            first = int(self.grid.at_least(np.array([bottom]))[0])
+            last = int(self.grid.at_most(np.array([top]))[0])
+            if ranges:
+                first = max(first, ranges[-1][1] + 1)
+            if first <= last:
+                ranges.append((first, last))
+        bins = self.bins.select(ranges)
+        kinds = [kind in wanted.missing for kind in range(1, len(self.spec.missing) + 1)]
+        share = np.concatenate([bins.share, np.array(kinds, dtype=np.float64)])
+        return replace(self, bins=bins, within=_both(self.within, wanted.ranges)), share
 
     def labels(self) -> tuple[str, ...]:
         """What each level holds, for people."""
-        rng = np.random.default_rng(0)
-        low = self.grid.values(self.bins.starts, rng).tolist()
-        high = self.grid.values(self.bins.ends, rng).tolist()
+        low, high = self._bottom(self.bins.starts).tolist(), self._bottom(self.bins.ends).tolist()
         bins = [f"{a:g}" if a == b else f"{a:g} … {b:g}" for a, b in zip(low, high, strict=True)]
         return (*bins, *(f'missing "{code.code}"' for code in self.spec.missing))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"type": "numeric", "grid": self.grid.to_json()}
+        points = [[cell, value] for cell, value in self.points.items()]
+        return {"type": "numeric", "grid": self.grid.to_json(), "points": points}
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         """The bins."""
@@ -80,94 +158,15 @@ class NumericCode:
     ) -> NumericCode:
         """What `to_json` and `arrays` wrote."""
         grid = Grid(**data["grid"])
-        return cls(spec=spec, grid=grid, bins=Bins(size=grid.size, **arrays))
+        points = {int(cell): float(value) for cell, value in data["points"]}
+        return cls(spec=spec, grid=grid, bins=Bins(size=grid.size, **arrays), points=points)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NumericPlan:
-    """A numeric column between public bounds.
-
-    Attributes:
-        spec: the column.
-        grid: its public grid.
-        rho: what it may spend; 0 where it needs nothing.
-        rows: the contribution bound k.
-        options: see `EncodingOptions`.
-    """
-
-    spec: ColumnSpec
-    grid: Grid
-    rho: float
-    rows: int
-    options: EncodingOptions
-
-    @property
-    def depth(self) -> int:
-        """Levels of the tree."""
-        return depth_of(self.grid.size, self.options.fan_out)
-
-    @property
-    def multiplier(self) -> float:
-        """σ / Δ of one level: ρ = depth / (2 · multiplier²)."""
-        return float(np.sqrt(self.depth / (2.0 * self.rho)))
-
-    @property
-    def events(self) -> tuple[DpEvent, ...]:
-        """One discrete Gaussian histogram per level of the tree."""
-        if self.rho == 0:
-            return ()
-        return (
-            DpEvent(
-                label=f"bins of {self.spec.name}",
-                mechanism=Mechanism.DISCRETE_GAUSSIAN,
-                parameter=self.multiplier,
-                count=self.depth,
-            ),
-        )
-
-    def describe(self) -> dict[str, Any]:
-        """For people and digests."""
-        if self.rho == 0:
-            return {"encoding": "every value a level", "levels": self.grid.size, "rho": 0.0}
-        return {
-            "encoding": f"bins ({self.options.binner})",
-            "cells": self.grid.size,
-            "tree levels": self.depth,
-            "sigma": self.multiplier * self.rows,
-            "rho": self.rho,
-        }
-
-    def fit(self, column: Column, noise: NoiseSource) -> NumericCode:
-        """Measure, and build the code from what was measured."""
-        if self.rho == 0:
-            return NumericCode(spec=self.spec, grid=self.grid, bins=identity_bins(self.grid.size))
-        sigma = self.multiplier * self.rows
-        leaves = grow(
-            self.grid.cells(column.values[column.present]),
-            self.grid.size,
-            fan_out=self.options.fan_out,
-            sigma=sigma,
-            expand=self.options.expand,
-            noise=noise,
-        )
-        domain = self.spec.domain
-        spikes = domain.spikes if isinstance(domain, Range) else ()
-        bins = bins_from(
-            leaves,
-            self.grid.size,
-            max_bins=self.options.max_bins,
-            smallest=self.options.bin_mass * sigma,
-            spikes=self.grid.cells(np.array(spikes, dtype=np.float64)).tolist(),
-        )
-        return NumericCode(spec=self.spec, grid=self.grid, bins=bins)
-
-
-def plan_numeric(spec: ColumnSpec, *, rho: float, rows: int, options: EncodingOptions) -> NumericPlan:
-    """Plan a numeric column with declared bounds. `rho` is ignored where nothing has to be measured."""
-    if spec.bounds is None:
-        from release.errors import PlanError
-
-        raise PlanError(f'column "{spec.name}" has no declared bounds', mend="declare its min and max")
-    grid = grid_of(spec, *spec.bounds)
-    free = grid.size <= options.identity
-    return NumericPlan(spec=spec, grid=grid, rho=0.0 if free else rho, rows=rows, options=options)
+def _both(
+    these: tuple[tuple[float, float], ...], those: tuple[tuple[float, float], ...]
+) -> tuple[tuple[float, float], ...]:
+    """What lies in both lists of ordered disjoint intervals; the empty first list stands for everything."""
+    if not these:
+        return those
+    pairs = [(max(a, c), min(b, d)) for a, b in these for c, d in those]
+    return tuple((low, high) for low, high in pairs if low <= high)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from generators.encoding.bounded import NumericPlan
 from generators.encoding.coded import CodedPlan
 from generators.encoding.column import ColumnPlan
 from generators.encoding.encoding import Encoding
-from generators.encoding.numeric import plan_numeric
+from generators.encoding.grid import grid_of
 from generators.encoding.options import EncodingOptions
+from generators.encoding.orders import Orders
+from generators.encoding.rules import MOST_CELLS, Rules, compile_rules
 from release.data.schema import ColumnSpec, Schema, require_plannable
 from release.data.table import Table
 from release.errors import PlanError
@@ -24,7 +28,7 @@ class EncodingPlan:
 
     Attributes:
         schema: the table's schema.
-        columns: each released column's plan, in order.
+        columns: the plan of each modelled column, in order (derived columns have none).
     """
 
     schema: Schema
@@ -37,12 +41,16 @@ class EncodingPlan:
 
     def describe(self) -> dict[str, Any]:
         """Each column's encoding and its share of the budget, plain JSON values."""
-        return {column.spec.name: column.describe() for column in self.columns}
+        derived = {
+            name: {"encoding": f"derived from {', '.join(derivation.determinants)}", "rho": 0.0}
+            for name, derivation in compile_rules(self.schema).derivations.items()
+        }
+        return {column.spec.name: column.describe() for column in self.columns} | derived
 
     def fit(self, table: Table, noise: NoiseSource) -> Encoding:
         """Measure within `events`, and build the encoding from what was measured."""
         codes = {column.spec.name: column.fit(table[column.spec.name], noise) for column in self.columns}
-        return Encoding(schema=self.schema, codes=codes)
+        return Encoding.of(self.schema, codes)
 
 
 def plan_encoding(
@@ -67,19 +75,52 @@ def plan_encoding(
         )
     if not rho > 0:
         raise PlanError(f"the encoding's share of the budget is ρ = {rho:g}, not positive", mend="raise it")
-    draft = [_plan_column(spec, 1.0, schema, chosen) for spec in schema.released]
+    rules = compile_rules(schema)
+    modelled = [spec for spec in schema.released if spec.name not in rules.derivations]
+    draft = [_plan_column(spec, 1.0, schema, rules, chosen) for spec in modelled]
     needing = {plan.spec.name: chosen.weight(plan.spec.name) for plan in draft if plan.events}
     total = sum(needing.values())
     columns = tuple(
-        _plan_column(spec, rho * needing[spec.name] / total, schema, chosen) if spec.name in needing else plan
-        for spec, plan in zip(schema.released, draft, strict=True)
+        _plan_column(spec, rho * needing[spec.name] / total, schema, rules, chosen)
+        if spec.name in needing
+        else plan
+        for spec, plan in zip(modelled, draft, strict=True)
     )
+    _require_representable(rules, columns)
     return EncodingPlan(schema=schema, columns=columns)
 
 
-def _plan_column(spec: ColumnSpec, rho: float, schema: Schema, options: EncodingOptions) -> ColumnPlan:
+def _plan_column(
+    spec: ColumnSpec, rho: float, schema: Schema, rules: Rules, options: EncodingOptions
+) -> ColumnPlan:
     if spec.kind.numeric:
-        return plan_numeric(spec, rho=rho, rows=schema.unit.max_rows, options=options)
+        if spec.bounds is None:
+            raise PlanError(f'column "{spec.name}" has no declared bounds', mend="declare its min and max")
+        grid = grid_of(spec, *spec.bounds, rules.increments.get(spec.name))
+        return NumericPlan(
+            spec=spec,
+            grid=grid,
+            demands=rules.demands.get(spec.name, ()),
+            rho=0.0 if grid.size <= options.identity else rho,
+            rows=schema.unit.max_rows,
+            options=options,
+        )
     if spec.levels is None:
         raise PlanError(f'column "{spec.name}" has no declared values', mend="declare its domain")
     return CodedPlan(spec=spec)
+
+
+def _require_representable(rules: Rules, columns: tuple[ColumnPlan, ...]) -> None:
+    """Refuse constraints whose structural zeros would not fit, or chains of orders that cannot be kept."""
+    most = {column.spec.name: column.most_levels for column in columns}
+    for zero in rules.zeros:
+        cells = math.prod(most[name] for name in zero.columns)
+        if cells > MOST_CELLS:
+            raise PlanError(
+                f"a constraint over {list(zero.columns)} spans up to {cells:,} combinations of levels,"
+                f" more than {MOST_CELLS:,}",
+                mend="split it, or set fewer max_bins",
+            )
+    if rules.orders:
+        grids = {column.spec.name: column.grid for column in columns if isinstance(column, NumericPlan)}
+        Orders.of(rules.orders).require_kept(grids)

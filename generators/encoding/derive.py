@@ -1,0 +1,108 @@
+"""Columns that follow from others: worked out when rows are decoded, and turned around for conditions.
+
+Rules: no data; a derivation is public, or was learnt under the budget.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from generators.encoding.numeric import NumericCode
+from generators.encoding.rules import Code, Derivation
+from generators.encoding.wanted import Wanted, number
+from release.data.schema import OUTSIDE_LEVEL, ColumnSpec
+from release.data.table import Column
+
+IntArray = npt.NDArray[np.int64]
+
+
+def derive(derivation: Derivation, columns: Mapping[str, Column]) -> Column:
+    """The dependent column of rows whose determinants are decoded."""
+    if derivation.cuts:
+        values = columns[derivation.determinants[0]].values.astype(np.float64)
+        which = np.searchsorted(np.array(derivation.cuts), values, side="right")
+    else:
+        which = _looked_up(derivation, columns)
+    spec = derivation.spec
+    kinds = [code.code for code in spec.missing]
+    missing = np.array(
+        [kinds.index(r) + 1 if r in kinds else 0 for r in derivation.results] + [0], dtype=np.uint8
+    )
+    if spec.kind.coded:
+        levels = (*(spec.levels or _unlisted(derivation, kinds)), OUTSIDE_LEVEL)
+        place = [levels.index(r) if r not in kinds else -1 for r in derivation.results]
+        results = np.array([*place, len(levels) - 1], dtype=np.int32)
+        return Column(results[which], missing[which], levels)
+    numbers = [0.0 if r in kinds else number(spec, r) for r in derivation.results]
+    results_ = np.array([*numbers, 0.0], dtype=np.float64)[which]
+    return Column(results_ if spec.kind.value == "real" else results_.astype(np.int64), missing[which])
+
+
+def _unlisted(derivation: Derivation, kinds: list[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(derivation.results) - set(kinds) - {OUTSIDE_LEVEL}))
+
+
+def _looked_up(derivation: Derivation, columns: Mapping[str, Column]) -> IntArray:
+    """Index into the results for each row; -1 (the last place) where the table does not list the combination."""
+    mine = [columns[name] for name in derivation.determinants]
+    shape = tuple(len(column.levels) for column in mine)
+    table = np.full(shape, -1, dtype=np.int64)
+    places = [{level: place for place, level in enumerate(column.levels)} for column in mine]
+    for combination, result in derivation.table.items():
+        where = tuple(place.get(value, -1) for place, value in zip(places, combination, strict=True))
+        if -1 not in where:
+            table[where] = result
+    return np.asarray(table[tuple(column.values.astype(np.int64) for column in mine)], dtype=np.int64)
+
+
+def determinants_of(
+    derivation: Derivation, wanted: Wanted, codes: Mapping[str, Code]
+) -> dict[tuple[str, ...], npt.NDArray[np.bool_]] | Wanted:
+    """What a condition on the dependent asks of the determinants.
+
+    One determinant: what is wanted of it. Several: which combinations of their levels are wanted.
+    """
+    spec = derivation.spec
+    good = [_is_wanted(spec, result, wanted) for result in derivation.results]
+    if derivation.cuts:
+        code = codes[derivation.determinants[0]]
+        edges = [-math.inf, *derivation.cuts, math.inf]
+        ranges = [
+            (low, _just_below(code, high))
+            for low, high, good_ in zip(edges[:-1], edges[1:], good, strict=True)
+            if good_
+        ]
+        return Wanted(ranges=tuple(ranges))
+    chosen = [combination for combination, result in derivation.table.items() if good[result]]
+    if len(derivation.determinants) == 1:
+        return Wanted(values=frozenset(combination[0] for combination in chosen))
+    mine = [codes[name] for name in derivation.determinants]
+    allowed = np.zeros(tuple(code.size for code in mine), dtype=np.bool_)
+    for combination in chosen:
+        masks = [
+            code.narrow(Wanted(values=frozenset((value,))))[1] > 0
+            for code, value in zip(mine, combination, strict=True)
+        ]
+        allowed[np.ix_(*masks)] = True
+    return {derivation.determinants: allowed}
+
+
+def _is_wanted(spec: ColumnSpec, result: str, wanted: Wanted) -> bool:
+    kinds = [code.code for code in spec.missing]
+    if result in kinds:
+        return kinds.index(result) + 1 in wanted.missing
+    if spec.kind.coded:
+        return result in wanted.values
+    value = number(spec, result)
+    return any(low <= value <= high for low, high in wanted.ranges)
+
+
+def _just_below(code: Code, cut: float) -> float:
+    if not isinstance(code, NumericCode) or math.isinf(cut):
+        return cut
+    grid = code.grid
+    return math.nextafter(cut, -math.inf) if grid.continuous else cut - 0.5 * grid.step / grid.scale
