@@ -1,7 +1,7 @@
-"""`controls`: the named probes were put to the test on this very candidate, and passed.
+"""`controls`: the named probes were put to the test on this very candidate, and every control that ran held.
 
-A missed planted leak or a flagged null is invalid (and also makes the probe's own rules invalid); a probe without
-controls is unproven.
+A missed planted leak or a flagged null of any probe, named or not, is invalid: one missed control makes the suite
+invalid (attacks.md), and that probe's own rules too. A named probe without controls is unproven.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from release.records import ControlKind, EvidenceSet, Finding, PrivacyCost, Purp
 
 
 class ControlsHeld(BaseModel):
-    """Every named probe caught each planted leak and left each null alone, and had at least one of both.
+    """Every control held, and every named probe had at least one planted leak and one null.
 
     Attributes:
         id: the rule's name in this policy.
         title: in a few words.
-        probes: which probes.
+        probes: which probes must have been put to the test.
         max_p: a planted leak counts as caught at this p-value or below.
     """
 
@@ -43,9 +43,10 @@ class ControlsHeld(BaseModel):
     def judge(
         self, evidence: EvidenceSet, claim: PrivacyCost | None, purpose: Purpose
     ) -> tuple[Finding, ...]:
-        """One finding per probe."""
+        """One finding per probe that is named or has controls, by name."""
         del claim, purpose
-        return tuple(self._one(evidence, probe) for probe in self.probes)
+        tested = {control.probe for control in evidence.controls}
+        return tuple(self._one(evidence, probe) for probe in sorted(tested.union(self.probes)))
 
     def _one(self, evidence: EvidenceSet, probe: str) -> Finding:
         ruling, reason = self._ruling(evidence, probe)

@@ -103,7 +103,7 @@ GOOD_FIGURES: tuple[Evidence, ...] = (
     entry("rules", "violations", point(0)),
     entry("ratio_sweep", "recommended_share", span(0.2, 0.5), "income"),
 )
-GOOD_CONTROLS = controls_of("copies", "membership", "singling_out", "linkability", "inference")
+GOOD_CONTROLS = controls_of("copies", "dcr", "near_subset", "singling_out", "linkability", "inference")
 GOOD = evidence(*GOOD_FIGURES, controls=GOOD_CONTROLS)
 """All met in every built-in tier, at ε = 1, for every purpose but `baseline`."""
 
@@ -578,6 +578,17 @@ CORE: dict[str, Case] = {
     "controls: none": Case(policy=policy(), controls=(), rule="controls", subject="copies", ruling=UNPROVEN),
     "controls: another probe's": Case(
         policy=policy(), controls=controls_of("dcr"), rule="controls", subject="copies", ruling=UNPROVEN
+    ),
+    "controls: a probe nobody named missed its plant": Case(
+        policy=policy(),
+        controls=(
+            *FLOOR_CONTROLS,
+            _control(PLANT, False, 0.3, probe="dcr"),
+            _control(NULL, True, 0.3, probe="dcr"),
+        ),
+        rule="controls",
+        subject="dcr",
+        ruling=INVALID,
     ),
     "controls: plant missed": Case(
         policy=policy(),
