@@ -1,0 +1,263 @@
+"""Proof that a suite could have failed: leaks planted into this very candidate, and releases that leak nothing.
+
+Plants are rows of known members, added to the candidate's: verbatim, nearly verbatim (numbers moved by 0.1 sd, or one
+cell changed where there are no numbers), the most isolated members verbatim, or 60 % of their columns. Each is sized for
+99 % power of a test at p ≤ .01 on this data set, from how many of a pilot's planted units the probe sees at all; distances to
+the candidate's own rows are those of the run. A plant that is missed says that the probe's silence means nothing.
+
+Nulls are the candidate with every column shuffled by itself, and one half of the reference played as the candidate against
+the other half. A null that looks like a leak (p ≤ .0001, so that the nulls of a whole suite together seldom err) says that
+the probe sees ghosts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from attacks import copies, linkability
+from attacks.attack import Leak, MembershipAttack
+from attacks.bench import F64, Bench, Bool
+from attacks.encoding import Encoded
+from attacks.statistics import excess_p_value
+from attacks.vulnerable import isolation
+from release.protocols import Progress, no_progress
+from release.records import Control, ControlKind
+
+CAUGHT = 0.01
+GHOST = 0.0001
+PILOT_SHARE = 0.30
+"""Most member units that are planted; a leak that cannot be seen at this share cannot be proven on this data set."""
+NEAR_SHIFT = 0.1
+Z_CAUGHT = 2.3263478740408408
+Z_POWER = 2.3263478740408408
+MARGIN = 1.25
+"""On the planted number: the pilot's detection rate is itself an estimate."""
+TOP_SHARE = 0.02
+SMALLEST_NULL_REFERENCE = 50
+
+
+Test = Callable[[Bench], float]
+"""p-value of a probe's statistic on a bench, against "members look like controls"."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instrument:
+    """How one probe is put to the test.
+
+    Attributes:
+        probe: its name. p_value: see `Test`. hits: (U,) the units the probe points at, for the pilot. must_catch: leaks it
+            is there to catch.
+    """
+
+    probe: str
+    p_value: Test
+    hits: Callable[[Bench], Bool]
+    must_catch: tuple[Leak, ...]
+
+
+def instruments(attacks: Mapping[str, MembershipAttack]) -> tuple[Instrument, ...]:
+    """The instruments of all probes that answer for a leak, by the membership attacks that run."""
+    found = [
+        Instrument(
+            "copies",
+            lambda bench: _excess(bench, copies.partial_hits(bench, no_progress)),
+            lambda bench: copies.partial_hits(bench, no_progress),
+            (Leak.VERBATIM, Leak.ISOLATED),
+        ),
+        Instrument(
+            "linkability",
+            lambda bench: _excess(bench, linkability.linked_units(bench, no_progress)),
+            lambda bench: linkability.linked_units(bench, no_progress),
+            (Leak.VERBATIM,),
+        ),
+    ]
+    for attack in attacks.values():
+        if attack.answers_for:
+            found.append(_of_scores(attack))
+    return tuple(found)
+
+
+def run_controls(
+    bench: Bench, wanted: tuple[Instrument, ...], progress: Progress = no_progress
+) -> tuple[Control, ...]:
+    """Plant, test the nulls, and say of each what the probe made of it."""
+    results: list[Control] = []
+    if not (bench.targets.n_members and bench.targets.n_controls and bench.synthetic.n_rows):
+        return ()
+    leaks = [leak for leak in Leak if any(leak in instrument.must_catch for instrument in wanted)]
+    for done, leak in enumerate(leaks):
+        progress(done / (len(leaks) + 2), f"planting {leak}")
+        results.extend(_planted(bench, leak, [one for one in wanted if leak in one.must_catch]))
+    for done, (name, null) in enumerate(nulls(bench), start=len(leaks)):
+        progress(done / (len(leaks) + 2), f"null: {name}")
+        for instrument in wanted:
+            p = instrument.p_value(null)
+            results.append(
+                Control(
+                    probe=instrument.probe,
+                    name=name,
+                    kind=ControlKind.NULL,
+                    passed=p > GHOST,
+                    p_value=p,
+                    share=0.0,
+                )
+            )
+    return tuple(results)
+
+
+# ------------------------------------------------------------------------------------------------ plants
+
+
+def plant(bench: Bench, leak: Leak, units: npt.NDArray[np.int64]) -> Encoded:
+    """The rows of these member units, leaked as asked."""
+    rng = bench.stream(f"plant:{leak}")
+    rows = np.flatnonzero(np.isin(bench.targets.unit, units))
+    leaked = bench.targets.rows.take(rows)
+    values, codes = leaked.values.copy(), leaked.codes.copy()
+    if leak is Leak.NEAR_COPY:
+        _blur(bench, values, codes, rng)
+    elif leak is Leak.PARTIAL_COLUMNS:
+        fillers = rng.integers(bench.synthetic.n_rows, size=len(rows))
+        other = np.array(_not_copied(bench), np.int64)
+        values[other] = bench.synthetic.values[np.ix_(other, fillers)]
+        codes[other] = bench.synthetic.codes[np.ix_(other, fillers)]
+    return Encoded(values, codes, leaked.units)
+
+
+def _not_copied(bench: Bench) -> list[int]:
+    """The 40 % of columns that a partial copy leaves out: every second and fourth of five, most informative first."""
+    return [column for rank, column in enumerate(linkability.by_entropy(bench)) if rank % 5 in {1, 3}]
+
+
+def _blur(
+    bench: Bench, values: npt.NDArray[np.float32], codes: npt.NDArray[np.int32], rng: np.random.Generator
+) -> None:
+    """Numbers move by 0.1 standard deviations; where none does, one cell of the row is taken from another row."""
+    n = values.shape[1]
+    moved = np.zeros(n, bool)
+    for column in np.flatnonzero(bench.encoding.numeric):
+        every = bench.targets.rows.values[column]
+        present = every < 1e5
+        spread = float(np.std(np.clip(every[present], -10, 10))) if present.any() else 0.0
+        here = (values[column] < 1e5) & (spread > 0)
+        values[column, here] += rng.normal(0.0, NEAR_SHIFT * spread, int(here.sum())).astype(np.float32)
+        codes[column, here] = -1
+        moved |= here
+    for place in np.flatnonzero(~moved):
+        column = int(rng.integers(len(values)))
+        other = int(rng.integers(bench.synthetic.n_rows))
+        values[column, place] = bench.synthetic.values[column, other]
+        codes[column, place] = bench.synthetic.codes[column, other]
+
+
+def _planted(bench: Bench, leak: Leak, wanted: list[Instrument]) -> list[Control]:
+    members = np.flatnonzero(bench.targets.is_member)
+    order = (
+        members[np.argsort(-isolation(bench)[members], kind="stable")]
+        if leak is Leak.ISOLATED
+        else bench.stream(f"units:{leak}").permutation(members)
+    )
+    most = max(1, math.floor(PILOT_SHARE * len(members)))
+    pilot = bench.planted(plant(bench, leak, order[:most]))
+    sizes = {instrument.probe: _size(pilot, instrument, order[:most], len(members)) for instrument in wanted}
+    benches: dict[int, Bench] = {most: pilot}
+    results = []
+    for instrument in wanted:
+        size = sizes[instrument.probe]
+        if size not in benches:
+            benches[size] = bench.planted(plant(bench, leak, order[:size]))
+        p = instrument.p_value(benches[size])
+        results.append(
+            Control(
+                probe=instrument.probe,
+                name=str(leak),
+                kind=ControlKind.PLANTED_LEAK,
+                passed=p <= CAUGHT,
+                p_value=p,
+                share=size / len(members),
+            )
+        )
+    return results
+
+
+def _size(pilot: Bench, instrument: Instrument, planted: npt.NDArray[np.int64], n_members: int) -> int:
+    """How many planted units give the probe 99 % power, by what it sees of the pilot; at most all of the pilot."""
+    hits = instrument.hits(pilot)
+    others = ~pilot.targets.is_member
+    base = float(hits[others].mean())
+    seen = float(hits[planted].mean())
+    gain = max(seen - base, 1e-9)
+    null = math.sqrt(n_members * max(base, 1.0 / n_members) * 2.0)
+    needed = MARGIN * ((Z_CAUGHT + Z_POWER) * null + Z_POWER**2) / gain
+    return int(min(len(planted), math.ceil(needed)))
+
+
+# ------------------------------------------------------------------------------------------------ nulls
+
+
+def nulls(bench: Bench) -> list[tuple[str, Bench]]:
+    """Releases that leak nothing about the targets."""
+    rng = bench.stream("nulls")
+    shuffled = [rng.permutation(bench.synthetic.n_rows) for _ in bench.encoding.names]
+    synthetic = bench.synthetic
+    found = [
+        (
+            "columns-shuffled",
+            bench.replaced(
+                Encoded(
+                    np.stack([row[order] for row, order in zip(synthetic.values, shuffled, strict=True)]),
+                    np.stack([row[order] for row, order in zip(synthetic.codes, shuffled, strict=True)]),
+                    synthetic.units,
+                )
+            ),
+        )
+    ]
+    reference = bench.reference
+    if reference is not None and len(np.unique(reference.units)) >= SMALLEST_NULL_REFERENCE:
+        units = rng.permutation(np.unique(reference.units))
+        played = np.isin(reference.units, units[: len(units) // 2])
+        found.append(("reference-rotation", bench.replaced(reference.take(played), reference.take(~played))))
+    return found
+
+
+# ------------------------------------------------------------------------------------------------ tests
+
+
+def _excess(bench: Bench, hits: Bool) -> float:
+    member = bench.targets.is_member
+    return excess_p_value(
+        int(hits[member].sum()), int(member.sum()), int(hits[~member].sum()), int((~member).sum())
+    )
+
+
+def _of_scores(attack: MembershipAttack) -> Instrument:
+    def p_value(bench: Bench) -> float:
+        scores = attack.scores(bench)
+        return 1.0 if scores is None else top_share_p(scores, bench.targets.is_member)
+
+    def hits(bench: Bench) -> Bool:
+        scores = attack.scores(bench)
+        if scores is None:
+            return np.zeros(len(bench.targets.is_member), bool)
+        return np.asarray(scores > np.quantile(scores[~bench.targets.is_member], 1 - TOP_SHARE))
+
+    return Instrument(attack.name, p_value, hits, attack.answers_for)
+
+
+def top_share_p(scores: F64, is_member: Bool, share: float = TOP_SHARE) -> float:
+    """One-sided p of "members are no more frequent among the top scores": hypergeometric, ties kept whole."""
+    from scipy.stats import hypergeom
+
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order]
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)) + 1
+    wanted = max(1, round(share * len(scores)))
+    fitting = ends[ends <= wanted]
+    size = int(fitting[-1]) if len(fitting) else int(ends[0])
+    found = int(is_member[order[:size]].sum())
+    return float(hypergeom.sf(found - 1, len(scores), int(is_member.sum()), size))

@@ -1,0 +1,136 @@
+"""Intervals cover, thresholds are conservative, nothing is clipped."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from attacks.statistics import (
+    Thresholds,
+    auc,
+    clopper_pearson,
+    detectable_difference,
+    excess_p_value,
+    excess_risk,
+    joint_null,
+    rate_difference,
+    roc_points,
+    tpr_at_fpr,
+)
+from release.records import Measured, NotMeasured
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 10), (3, 10), (10, 10), (20, 2000), (0, 2000)])
+def test_clopper_pearson_is_scipys(hits, n):
+    low, high = clopper_pearson(hits, n)
+    result = stats.binomtest(hits, n)
+    assert low == pytest.approx(result.proportion_ci(0.90, "exact").low, abs=1e-12)
+    assert high == pytest.approx(result.proportion_ci(0.90, "exact").high, abs=1e-12)
+
+
+def test_excess_risk_is_not_clipped_and_not_biased_by_centres():
+    figure = excess_risk(70, 100, 100 - 23, 100)
+    assert figure.estimate == pytest.approx((0.70 - 0.77) / 0.23)
+    assert figure.low < figure.estimate < figure.high < 1
+    assert figure.estimate < 0  # anonymeter says 0 ± 0 here
+
+
+def test_excess_risk_where_the_controls_always_succeed_is_no_figure():
+    assert isinstance(excess_risk(9, 10, 10, 10), NotMeasured)
+
+
+def test_difference_of_nothing_at_2000_is_inside_the_healthcare_limit():
+    assert rate_difference(0, 2000, 0, 2000).high < 0.002
+    assert rate_difference(1, 2000, 0, 2000).high > 0.002
+
+
+@pytest.mark.parametrize(("p", "q"), [(0.02, 0.02), (0.3, 0.25), (0.001, 0.001)])
+def test_difference_covers(p, q):
+    rng = np.random.default_rng(1)
+    a, b = rng.binomial(1500, p, 800), rng.binomial(1500, q, 800)
+    figures = [rate_difference(int(x), 1500, int(y), 1500) for x, y in zip(a, b)]
+    assert np.mean([f.low <= p - q for f in figures]) >= 0.935
+    assert np.mean([f.high >= p - q for f in figures]) >= 0.935
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.1])
+@pytest.mark.parametrize("shift", [0.0, 1.0])
+def test_tpr_interval_covers_with_the_thresholds_own_noise(alpha, shift):
+    rng = np.random.default_rng(2)
+    truth = stats.norm.sf(stats.norm.isf(alpha) - shift)
+    figures = [tpr_at_fpr(rng.normal(shift, 1, 600), rng.normal(0, 1, 600), alpha) for _ in range(400)]
+    assert np.mean([f.low <= truth for f in figures]) >= 0.935
+    assert np.mean([f.high >= truth for f in figures]) >= 0.935
+    # and it is no wider than it must be: not everything is covered
+    assert np.mean([f.high >= truth for f in figures]) < 0.999
+
+
+def test_tpr_threshold_is_conservative_under_ties():
+    members, controls = np.r_[np.ones(50), np.zeros(50)], np.r_[np.ones(2), np.zeros(98)]
+    assert tpr_at_fpr(members, controls, 0.01).estimate == 0.0  # 2 % of the controls tie: over 1 %
+    assert tpr_at_fpr(members, controls, 0.1).estimate == 0.5
+
+
+def test_tpr_needs_controls():
+    figure = tpr_at_fpr(np.ones(50), np.zeros(50), 0.01)
+    assert isinstance(figure, NotMeasured)
+    assert figure.needed == 100
+
+
+def test_thresholds_count_members_between_the_ranks():
+    controls = np.arange(100.0)
+    members = np.array([99.5, 98.5, 97.5, 50.0])
+    thresholds = Thresholds.of(members, controls, 0.02)
+    assert thresholds.counted == 3  # only the controls 99 and 98 lie above 97.5
+    assert 0 <= thresholds.low() <= 0.75 <= thresholds.high() <= 1
+
+
+def test_auc_is_the_probability_of_the_right_order_and_covers():
+    rng = np.random.default_rng(3)
+    a, b = rng.integers(0, 5, 40).astype(float), rng.integers(0, 4, 60).astype(float)
+    slow = np.mean([(x > y) + 0.5 * (x == y) for x in a for y in b])
+    assert auc(a, b).estimate == pytest.approx(slow)
+    truth = stats.norm.cdf(0.5 / np.sqrt(2))
+    figures = [auc(rng.normal(0.5, 1, 150), rng.normal(0, 1, 150)) for _ in range(400)]
+    assert 0.925 <= np.mean([f.low <= truth for f in figures]) <= 0.985
+    assert 0.925 <= np.mean([f.high >= truth for f in figures]) <= 0.985
+    assert auc(np.ones(30), np.zeros(30)).low == pytest.approx(0.05 ** (1 / 30))
+
+
+def test_excess_p_value_is_uniform_enough_and_finds_excess():
+    rng = np.random.default_rng(4)
+    p = [excess_p_value(int(x), 2000, int(y), 2000) for x, y in rng.binomial(2000, 0.02, (2000, 2))]
+    assert np.mean(np.array(p) <= 0.05) <= 0.06
+    assert np.mean(np.array(p) <= 0.05) >= 0.02
+    assert excess_p_value(20, 2000, 0, 2000) < 1e-5
+
+
+def test_detectable_difference_is_detected_four_times_in_five():
+    effect = detectable_difference(0.05, 2000, 2000)
+    rng = np.random.default_rng(5)
+    hits = rng.binomial(2000, 0.05 + effect, 500), rng.binomial(2000, 0.05, 500)
+    power = np.mean([rate_difference(int(a), 2000, int(b), 2000).low > 0 for a, b in zip(*hits)])
+    assert 0.72 <= power <= 0.88
+
+
+def test_joint_null_is_calm_on_noise_and_sure_of_a_leak():
+    rng = np.random.default_rng(6)
+    member = np.arange(800) < 400
+    p = [joint_null(rng.normal(size=(5, 800)), member, 0.05, rng, 199).p_value for _ in range(60)]
+    assert np.mean(np.array(p) <= 0.1) <= 0.2
+    scores = rng.normal(size=(5, 800))
+    scores[3, :40] += 6
+    found = joint_null(scores, member, 0.01, rng, 199)
+    assert found.p_value <= 0.01
+    assert 0.95 <= found.level <= 0.99
+
+
+def test_roc_points_rise_and_end_at_one():
+    rng = np.random.default_rng(7)
+    fpr, tpr = roc_points(rng.normal(1, 1, 300), rng.normal(0, 1, 300))
+    assert fpr == sorted(fpr)
+    assert tpr == sorted(tpr)
+    assert fpr[-1] == tpr[-1] == 1.0
+
+
+def test_a_measured_is_what_comes_back():
+    assert isinstance(tpr_at_fpr(np.ones(200), np.zeros(200), 0.1), Measured)
