@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from generators.encoding.grid import Grid
 from generators.encoding.numeric import NumericCode
-from release.data.schema import LessEqual
+from release.data.schema import ColumnKind, LessEqual
 from release.data.table import Column
 from release.errors import PlanError
 
@@ -65,13 +65,14 @@ class Orders:
                     above[name] |= {pair.right} | above[pair.right]
         return tuple((name, other) for name in self.columns for other in self.columns if other in above[name])
 
-    def require_kept(self, grids: Mapping[str, Grid]) -> None:
+    def require_kept(self, grids: Mapping[str, Grid], units: Mapping[str, float]) -> None:
         """Raise `PlanError` where a chain runs through grids that do not match."""
         between = {pair.right for pair in self.pairs} & {pair.left for pair in self.pairs}
         for name in sorted(between):
             near = sorted({n for p in self.pairs if name in (p.left, p.right) for n in (p.left, p.right)})
             kinds = {
-                "continuous" if grids[n].continuous else f"{grids[n].step / grids[n].scale:g}" for n in near
+                "continuous" if grids[n].continuous else f"{grids[n].step / grids[n].scale * units[n]:g}"
+                for n in near
             }
             if len(kinds) > 1:
                 raise PlanError(
@@ -82,7 +83,7 @@ class Orders:
     def allowed(self, left: str, right: str, codes: Mapping[str, NumericCode]) -> BoolArray:
         """Which pairs of levels are possible, shape (size of left, size of right)."""
         mine, other = codes[left], codes[right]
-        need = {left: mine.lowest(np.arange(mine.present))}
+        need = {left: mine.lowest(np.arange(mine.present)) * unit_of(mine)}
         for name in self.columns:
             bounds = [
                 _above(codes[name], need[pair.left], strictly=pair.strictly)
@@ -91,7 +92,7 @@ class Orders:
             ]
             if bounds:
                 need[name] = np.max(bounds, axis=0)
-        top = other.highest(np.arange(other.present))
+        top = other.highest(np.arange(other.present)) * unit_of(other)
         allowed = np.ones((mine.size, other.size), dtype=np.bool_)
         allowed[: mine.present, : other.present] = need[right][:, None] <= top[None, :]
         return allowed
@@ -107,13 +108,18 @@ class Orders:
         for _ in range(ROUNDS):
             for name in self.columns:
                 drawn = again[here[name][again]]
-                values[name][drawn] = codes[name].draw(levels[name][drawn], rng)
+                values[name][drawn] = codes[name].draw(levels[name][drawn], rng).astype(np.float64) * unit_of(
+                    codes[name]
+                )
             again = again[self._broken(values, here, again)]
             if not len(again):
                 break
         if len(again):
             self._in_order(codes, levels, values, here, again, rng)
-        return {name: codes[name].column(levels[name], values[name][here[name]]) for name in self.columns}
+        return {
+            name: codes[name].column(levels[name], values[name][here[name]] / unit_of(codes[name]))
+            for name in self.columns
+        }
 
     def _broken(
         self, values: Mapping[str, FloatArray], here: Mapping[str, BoolArray], rows: IntArray
@@ -143,7 +149,8 @@ class Orders:
                     below = _below(codes[name], reach[pair.right], strictly=pair.strictly)
                     limit = np.where(here[pair.right][rows], np.minimum(limit, below), limit)
             kept = np.minimum(levels[name][rows], codes[name].present - 1)
-            reach[name] = np.where(here[name][rows], codes[name].highest(kept, limit), np.inf)
+            unit = unit_of(codes[name])
+            reach[name] = np.where(here[name][rows], codes[name].highest(kept, limit / unit) * unit, np.inf)
         for name in self.columns:
             floor = np.full(len(rows), -np.inf)
             for pair in self.pairs:
@@ -151,29 +158,38 @@ class Orders:
                     above = _above(codes[name], values[pair.left][rows], strictly=pair.strictly)
                     floor = np.where(here[pair.left][rows], np.maximum(floor, above), floor)
             mine = here[name][rows]
-            low = np.maximum(floor[mine], codes[name].lowest(levels[name][rows[mine]]))
+            unit = unit_of(codes[name])
+            low = np.maximum(floor[mine], codes[name].lowest(levels[name][rows[mine]]) * unit)
             high = reach[name][mine]
             if not (low <= high).all():
                 raise PlanError(
                     f"the constraints less-equal leave no value for {name} under these conditions",
                     mend="widen the conditions",
                 )
-            values[name][rows[mine]] = codes[name].draw(levels[name][rows[mine]], rng, low, high)
+            drawn_ = codes[name].draw(levels[name][rows[mine]], rng, low / unit, high / unit)
+            values[name][rows[mine]] = drawn_.astype(np.float64) * unit
+
+
+def unit_of(code: NumericCode) -> float:
+    """What a value is multiplied by before it is compared: dates beside datetimes are seconds."""
+    return 86_400.0 if code.spec.kind is ColumnKind.DATE else 1.0
 
 
 def _above(code: NumericCode, bound: FloatArray, *, strictly: bool) -> FloatArray:
-    """The smallest value of the column's grid that is ≥ (or >) `bound`."""
+    """The smallest value of the column's grid that is ≥ (or >) `bound`; +∞ where there is none."""
     if code.grid.continuous:
         return np.nextafter(bound, np.inf) if strictly else bound
-    cells = code.grid.at_least(bound, strictly=strictly)
-    values = (code.grid.origin + code.grid.step * cells) / code.grid.scale
+    unit = unit_of(code)
+    cells = code.grid.at_least(bound / unit, strictly=strictly)
+    values = (code.grid.origin + code.grid.step * cells) / code.grid.scale * unit
     return np.where(cells < code.grid.size, values, np.inf)
 
 
 def _below(code: NumericCode, bound: FloatArray, *, strictly: bool) -> FloatArray:
-    """The largest value of the column's grid that is ≤ (or <) `bound`."""
+    """The largest value of the column's grid that is ≤ (or <) `bound`; -∞ where there is none."""
     if code.grid.continuous:
         return np.nextafter(bound, -np.inf) if strictly else bound
-    cells = code.grid.at_most(bound, strictly=strictly)
-    values = (code.grid.origin + code.grid.step * cells) / code.grid.scale
+    unit = unit_of(code)
+    cells = code.grid.at_most(bound / unit, strictly=strictly)
+    values = (code.grid.origin + code.grid.step * cells) / code.grid.scale * unit
     return np.where(cells >= 0, values, -np.inf)

@@ -15,7 +15,8 @@ from generators.encoding.grid import grid_of
 from generators.encoding.options import EncodingOptions
 from generators.encoding.orders import Orders
 from generators.encoding.rules import MOST_CELLS, Rules, compile_rules
-from release.data.schema import ColumnSpec, Schema, require_plannable
+from release.data.constraints import require_consistent
+from release.data.schema import ColumnKind, ColumnSpec, Schema, require_plannable
 from release.data.table import Table
 from release.errors import PlanError
 from release.protocols import NoiseSource
@@ -68,6 +69,7 @@ def plan_encoding(
         PlanError: the schema or an option cannot be planned with; nothing was charged.
     """
     require_plannable(schema, delta)
+    require_consistent(schema)
     chosen = options if isinstance(options, EncodingOptions) else EncodingOptions.parse(options)
     if unknown := sorted({name for name, _ in chosen.weights} - {spec.name for spec in schema.released}):
         raise PlanError(
@@ -123,4 +125,7 @@ def _require_representable(rules: Rules, columns: tuple[ColumnPlan, ...]) -> Non
             )
     if rules.orders:
         grids = {column.spec.name: column.grid for column in columns if isinstance(column, NumericPlan)}
-        Orders.of(rules.orders).require_kept(grids)
+        units = {
+            column.spec.name: 86_400.0 if column.spec.kind is ColumnKind.DATE else 1.0 for column in columns
+        }
+        Orders.of(rules.orders).require_kept(grids, units)

@@ -22,6 +22,7 @@ from generators.encoding.numeric import NumericCode
 from generators.encoding.wanted import Wanted, parse
 from release.data.schema import (
     Allowed,
+    ColumnKind,
     ColumnSpec,
     Constraint,
     Determines,
@@ -76,10 +77,10 @@ class Zeros:
             return ~listed
         allowed = listed | ~binding if self.bound else listed
         for axis, code in enumerate(mine):
-            exempt = [slice(None)] * len(shape)
-            exempt[axis] = slice(code.present, None)
             named = {kind for row in self.rows for kind in row[axis].missing}
-            if not named:
+            for kind in set(range(1, len(code.spec.missing) + 1)) - named:
+                exempt: list[int | slice] = [slice(None)] * len(shape)
+                exempt[axis] = code.present + kind - 1
                 allowed[tuple(exempt)] = True
         return allowed
 
@@ -143,15 +144,14 @@ def compile_rules(schema: Schema, learnt: Sequence[Determines] = ()) -> Rules:
     for rule in given:
         match rule:
             case Increment():
-                _require_numeric(released[rule.column], "increment")
                 if rule.column in increments and increments[rule.column] != rule:
                     raise PlanError(
                         f'column "{rule.column}" has two different increments', mend="keep one of them"
                     )
                 increments[rule.column] = rule
+            case LessEqual() if released[rule.left].kind is ColumnKind.ORDINAL:
+                zeros.append(_ranked(rule, released))
             case LessEqual():
-                for name in (rule.left, rule.right):
-                    _require_numeric(released[name], "less-equal")
                 orders.append(rule)
             case Determines() if not rule.table and not rule.cuts:
                 unknown.append(rule)
@@ -190,12 +190,16 @@ def _filled(rule: Constraint, known: Mapping[tuple[tuple[str, ...], str], Determ
     return rule
 
 
-def _require_numeric(spec: ColumnSpec, what: str) -> None:
-    if not spec.kind.numeric:
-        raise PlanError(
-            f'the constraint {what} names column "{spec.name}", which is {spec.kind}',
-            mend="it takes columns of numbers or dates; use `allowed` for coded ones",
-        )
+def _ranked(rule: LessEqual, released: Mapping[str, ColumnSpec]) -> Zeros:
+    """Left ≤ right between ordinals of one domain: the pairs out of order do not exist."""
+    levels = released[rule.left].levels or ()
+    pairs = [(level, levels[: place + rule.strictly]) for place, level in enumerate(levels)]
+    rows = tuple(
+        (Wanted(values=frozenset((level,))), Wanted(values=frozenset(lower)))
+        for level, lower in pairs
+        if lower
+    )
+    return Zeros(columns=(rule.left, rule.right), rows=rows, bound=0, forbids=True)
 
 
 def _row(
@@ -269,7 +273,7 @@ def _determined(rule: Determines, released: Mapping[str, ColumnSpec]) -> Zeros:
     columns = (*rule.determinants, rule.dependent)
     if rule.cuts:
         spec = released[rule.determinants[0]]
-        if len(rule.determinants) != 1 or not spec.kind.numeric or spec.kind.value == "real":
+        if len(rule.determinants) != 1 or not spec.kind.numeric or spec.kind is ColumnKind.REAL:
             raise PlanError(
                 f'the constraint determines "{rule.dependent}" cannot cut {list(rule.determinants)} here',
                 mend="cuts take one integer or date column where the column has missing codes or further rules",

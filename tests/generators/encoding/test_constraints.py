@@ -1,0 +1,137 @@
+"""Every sampled row obeys every constraint, whatever the model: codes are uniform among those allowed."""
+
+import numpy as np
+import pytest
+
+from generators.encoding import plan_encoding
+from release.data.constraints import violations
+from tests.builders import make_schema, random_table
+from tests.generators.encoding.sampled import random_rows
+from tests.seeded_noise import SeededNoise
+
+MISSING = [{"code": ""}, {"code": "?", "meaning": "refused"}]
+
+
+def number(low, high, kind="integer", **extra):
+    keys = {"step", "decimals", "spikes"}
+    domain = {"min": low, "max": high, **{k: v for k, v in extra.items() if k in keys}}
+    return {"kind": kind, "domain": domain, **{k: v for k, v in extra.items() if k not in keys}}
+
+
+COLUMNS = {
+    "sex": ["f", "m"],
+    "ward": {"kind": "categorical", "domain": {"values": ["a", "b", "c"]}, "missing": MISSING},
+    "age": (0, 120),
+    "is_minor": {"kind": "boolean", "domain": {"values": ["no", "yes"]}},
+    "school": number(0, 15),
+    "low": number(0, 500, missing=MISSING),
+    "mid": number(0, 500),
+    "high": number(-50, 450, missing=[{"code": ""}]),
+    "amount": number(-10.0, 5000.0, kind="real"),
+    "price": number(0.0, 100.0, kind="real", decimals=2),
+    "fee": number(0, 10_000),
+    "start": number("2020-01-01", "2024-12-31", kind="date"),
+    "end": number("2020-01-01T00:00:00", "2025-06-30T12:00:00", kind="datetime"),
+    "before": {"kind": "ordinal", "domain": {"values": ["x", "y", "z"]}},
+    "after": {"kind": "ordinal", "domain": {"values": ["x", "y", "z"]}, "missing": MISSING},
+}
+CASES = {
+    "impossible values": [{"type": "impossible", "where": {"sex": ["m"], "ward": ["b", "?"]}}],
+    "impossible range": [{"type": "impossible", "where": {"ward": ["c"], "age": {"min": 13, "max": 37}}}],
+    "impossible reals": [
+        {"type": "impossible", "where": {"sex": ["f"], "amount": {"min": 0.5, "max": 77.7}}}
+    ],
+    "impossible alone": [{"type": "impossible", "where": {"price": {"min": 3.33, "max": 4.44}}}],
+    "determined by cuts": [
+        {
+            "type": "determines",
+            "determinants": ["age"],
+            "dependent": "is_minor",
+            "cuts": [18.0],
+            "values": ["yes", "no"],
+        }
+    ],
+    "cuts of a real": [
+        {
+            "type": "determines",
+            "determinants": ["amount"],
+            "dependent": "is_minor",
+            "cuts": [0.1, 9.0],
+            "values": ["yes", "no", "yes"],
+        }
+    ],
+    "cuts, dependent bound twice": [
+        {
+            "type": "determines",
+            "determinants": ["age"],
+            "dependent": "is_minor",
+            "cuts": [18.0],
+            "values": ["yes", "no"],
+        },
+        {"type": "impossible", "where": {"is_minor": ["yes"], "sex": ["m"]}},
+    ],
+    "determined by a table": [
+        {
+            "type": "determines",
+            "determinants": ["ward"],
+            "dependent": "school",
+            "table": [["a", "1"], ["b", "7"], ["c", "7"]],
+        }
+    ],
+    "a number from a value": [
+        {
+            "type": "determines",
+            "determinants": ["sex"],
+            "dependent": "fee",
+            "table": [["f", "125"], ["m", "9000"]],
+        }
+    ],
+    "two determinants": [
+        {
+            "type": "determines",
+            "determinants": ["sex", "is_minor"],
+            "dependent": "ward",
+            "table": [["f", "no", "a"], ["f", "yes", "b"], ["m", "no", "?"], ["m", "yes", "c"]],
+        }
+    ],
+    "order": [{"type": "less-equal", "left": "low", "right": "high"}],
+    "strict chain": [
+        {"type": "less-equal", "left": "low", "right": "mid", "strictly": True},
+        {"type": "less-equal", "left": "mid", "right": "high", "strictly": True},
+    ],
+    "order of real and integer": [{"type": "less-equal", "left": "amount", "right": "fee", "strictly": True}],
+    "order of reals": [{"type": "less-equal", "left": "price", "right": "amount"}],
+    "order of dates": [{"type": "less-equal", "left": "start", "right": "end", "strictly": True}],
+    "order of ranks": [{"type": "less-equal", "left": "before", "right": "after", "strictly": True}],
+    "increment": [
+        {"type": "increment", "column": "fee", "step": 25.0},
+        {"type": "less-equal", "left": "fee", "right": "mid"},
+    ],
+    "allowed": [
+        {
+            "type": "allowed",
+            "columns": ["sex", "ward", "school"],
+            "rows": [["f", "a", "3"], ["f", "?", "4"], ["m", "c", "15"]],
+        }
+    ],
+    "allowed numbers": [
+        {"type": "allowed", "columns": ["sex", "mid"], "rows": [["f", "10"], ["f", "11"], ["m", "499"]]}
+    ],
+}
+
+
+@pytest.mark.parametrize("rules", CASES.values(), ids=CASES)
+def test_every_row_obeys(rules):
+    named = set(str(rules).replace("'", " ").split())
+    columns = {name: what for name, what in COLUMNS.items() if name in named}
+    schema = make_schema(constraints=rules, **columns)
+    rng = np.random.default_rng(7)
+    table = random_table(schema, 3_000, rng)
+    for binner in ("tree",):
+        plan = plan_encoding(schema, rho=0.05, delta=1e-8, options={"binner": binner, "max_bins": 12})
+        encoding = plan.fit(table, SeededNoise(3))
+        sampled = random_rows(encoding, rng, rows=2_000)
+        assert len(sampled) > 500
+        for found in violations(sampled):
+            assert found.rows > 0
+            assert found.violations == 0, found
