@@ -139,13 +139,12 @@ def _path(document: Document, location: Sequence[int | str]) -> tuple[str | int,
     path: tuple[str | int, ...] = ()
     here: Any = document.data
     for step in location:
-        if (isinstance(here, dict) and step in here) or (
-            isinstance(here, list) and isinstance(step, int) and step < len(here)
-        ):
-            here = here[step]
-        else:
-            continue
-        path = (*path, step)
+        inside = (
+            step in here if isinstance(here, dict) else isinstance(here, list) and step in range(len(here))
+        )
+        if inside:
+            here = _at(here, (step,))
+            path = (*path, step)
     return path
 
 

@@ -184,14 +184,25 @@ def flow(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(flow(part) for part in value) + "]"
     # Inside brackets YAML has stricter rules for plain text, so let it write a one-item list and take the item.
-    text = yaml.safe_dump([_tidy(value)], default_flow_style=True, width=float("inf"), allow_unicode=True)
-    return text.strip()[1:-1]
+    return _dumped([_tidy(value)], value, flow_style=True)[1:-1]
 
 
 def _scalar(value: Any) -> str:
     """A value on a line of its own, where YAML is more generous with plain text."""
-    text = yaml.safe_dump({"k": _tidy(value)}, width=float("inf"), allow_unicode=True)
-    return text[3:].strip()
+    return _dumped({"k": _tidy(value)}, value, flow_style=False)[3:]
+
+
+def _dumped(data: Any, value: Any, *, flow_style: bool) -> str:
+    """One line of YAML. Text with line breaks or controls is escaped, never spread over lines."""
+    escape = isinstance(value, str) and (not value.isprintable())
+    text: str = yaml.safe_dump(
+        data,
+        default_flow_style=flow_style,
+        default_style='"' if escape else None,
+        width=float("inf"),
+        allow_unicode=not escape,
+    )
+    return text.strip() if flow_style or not escape else text.strip().replace('"k": ', "k: ", 1)
 
 
 def _tidy(value: Any) -> Any:
