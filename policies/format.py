@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from policies.rules import AnyRule, Claim, SweepOnFile
+from policies.rules import AnyRule, ArenaSize, Claim, SweepOnFile
 from policies.rules.shared import STRICT, RuleId, Text
 from release.canonical import Sha256, digest
 from release.errors import PolicyFormatError
@@ -91,6 +91,10 @@ class Policy(BaseModel):
             max_epsilon=min(limits, default=0.0),
             requires_sweep=tuple(
                 purpose for purpose in Purpose if any(purpose in rule.purposes for rule in sweeps)
+            ),
+            arena_units=max(
+                (max(rule.members, rule.controls) for rule in self.rules if isinstance(rule, ArenaSize)),
+                default=0,
             ),
         )
 

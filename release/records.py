@@ -504,6 +504,7 @@ class PolicyTerms:
         smallest_cell: smallest count shown on screens and in published aggregates.
         max_epsilon: the tier's limit on the claimed ε (also judged; here to refuse early).
         requires_sweep: purposes for which a ratio sweep must be on file.
+        arena_units: members, and controls, that must take part, each; the secret split is drawn large enough for it.
     """
 
     name: str
@@ -516,3 +517,4 @@ class PolicyTerms:
     smallest_cell: int
     max_epsilon: float
     requires_sweep: tuple[Purpose, ...] = field(default=())
+    arena_units: int = 0
