@@ -137,6 +137,7 @@ def bins_from(
     smallest: float,
     cuts: Iterable[int] = (),
     spikes: Iterable[int] = (),
+    chosen: IntArray | None = None,
 ) -> Bins:
     """Levels of nearly equal mass, spikes kept apart.
 
@@ -147,11 +148,15 @@ def bins_from(
         smallest: a bin holds at least this mass where it can.
         cuts: public cells at which a level must begin (constraints).
         spikes: public cells that are a level of their own.
+        chosen: first cells of bins that were chosen already; they are kept, and only cuts and spikes added.
     """
     spiked = sorted({spike for spike in spikes if 0 <= spike < size})
     forced = {cut for cut in cuts if 0 < cut < size}
     forced |= {edge for spike in spiked for edge in (spike, spike + 1) if 0 < edge < size}
     first, last, mass = _split_at(leaves, sorted(forced))
+    if chosen is not None:
+        edges = np.union1d(chosen, np.array(sorted(forced), dtype=np.int64))
+        return normalised(edges, size, first, last, mass)
     total = float(mass.sum())
     single = first == last
     declared = np.isin(first, np.array(spiked, dtype=np.int64)) & single

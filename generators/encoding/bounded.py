@@ -1,6 +1,6 @@
 """Planning and measuring a numeric column: where its levels come from.
 
-Privacy: see `tree`; everything else here is post-processing.
+Privacy: see `binning`; everything else here is post-processing.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from generators.encoding.binning import Binning, Measured, plan_binning
 from generators.encoding.bins import bins_from, identity_bins
 from generators.encoding.grid import Grid
 from generators.encoding.numeric import NumericCode
 from generators.encoding.options import EncodingOptions
-from generators.encoding.tree import Leaves, depth_of, grow
 from generators.encoding.wanted import Wanted
 from release.data.schema import ColumnSpec, Range
 from release.data.table import Column
+from release.privacy import accounting
 from release.protocols import NoiseSource
-from release.records import DpEvent, Mechanism
+from release.records import DpEvent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,95 +33,95 @@ class NumericPlan:
         spec: the column.
         grid: its public grid.
         demands: public sets of values that must be unions of levels.
-        rho: what it may spend; 0 where it needs nothing.
-        rows: the contribution bound k.
+        binning: how its bins are found; None where every value is a level and nothing is measured.
         options: see `EncodingOptions`.
     """
 
     spec: ColumnSpec
     grid: Grid
     demands: tuple[Wanted, ...]
-    rho: float
-    rows: int
+    binning: Binning | None
     options: EncodingOptions
 
     @property
-    def depth(self) -> int:
-        """Levels of the tree."""
-        return depth_of(self.grid.size, self.options.fan_out)
-
-    @property
-    def multiplier(self) -> float:
-        """σ / Δ of one level: ρ = depth / (2 · multiplier²)."""
-        return float(np.sqrt(self.depth / (2.0 * self.rho)))
-
-    @property
     def events(self) -> tuple[DpEvent, ...]:
-        """One discrete Gaussian histogram per level of the tree."""
-        if self.rho == 0:
-            return ()
-        return (
-            DpEvent(
-                label=f"bins of {self.spec.name}",
-                mechanism=Mechanism.DISCRETE_GAUSSIAN,
-                parameter=self.multiplier,
-                count=self.depth,
-            ),
-        )
+        """What the binning runs."""
+        return () if self.binning is None else self.binning.events(f"bins of {self.spec.name}")
 
     @property
     def most_levels(self) -> int:
         """More levels than this cannot come out."""
-        if self.rho == 0:
+        if self.binning is None:
             return self.grid.size + len(self.spec.missing)
-        edges = 2 * sum(len(wanted.ranges) for wanted in self.demands) + 2 * len(_spikes(self.spec))
-        return min(self.grid.size, 3 * self.options.max_bins + edges + 1) + len(self.spec.missing)
+        return min(self.grid.size, most_bins(self.spec, self.demands, self.options)) + len(self.spec.missing)
 
     def describe(self) -> dict[str, Any]:
         """For people and digests."""
-        if self.rho == 0:
+        if self.binning is None:
             return {"encoding": "every value a level", "levels": self.most_levels, "rho": 0.0}
         return {
-            "encoding": f"bins ({self.options.binner})",
+            "encoding": "bins",
             "cells": self.grid.size,
-            "tree levels": self.depth,
-            "sigma": self.multiplier * self.rows,
-            "rho": self.rho,
+            **self.binning.describe(),
+            "rho": accounting.rho_of(self.events),
         }
 
     def fit(self, column: Column, noise: NoiseSource) -> NumericCode:
         """Measure, and build the code from what was measured."""
-        if self.rho == 0:
+        if self.binning is None:
             return NumericCode(spec=self.spec, grid=self.grid, bins=identity_bins(self.grid.size), points={})
-        sigma = self.multiplier * self.rows
-        leaves = grow(
-            self.grid.cells(column.values[column.present]),
-            self.grid.size,
-            fan_out=self.options.fan_out,
-            sigma=sigma,
-            expand=self.options.expand,
-            noise=noise,
+        cells = self.grid.cells(column.values[column.present])
+        return code_from(
+            self.spec,
+            self.grid,
+            self.demands,
+            self.binning.measure(cells, self.grid.size, noise),
+            self.options,
         )
-        return self.code(leaves, sigma)
 
-    def code(self, leaves: Leaves, sigma: float) -> NumericCode:
-        """The code that follows from noised leaves; reads no data."""
-        points = [*_spikes(self.spec), *(low for w in self.demands for low, high in w.ranges if low == high)]
-        at = self.grid.cells(np.array(points, dtype=np.float64)).tolist()
-        bins = bins_from(
-            leaves,
-            self.grid.size,
-            max_bins=self.options.max_bins,
-            smallest=self.options.bin_mass * sigma,
-            cuts=_cuts(self.grid, self.demands),
-            spikes=at,
-        )
-        exact: dict[int, float] = {}
-        if self.grid.continuous:
-            single = bins.starts[bins.starts == bins.ends].tolist()
-            exact = {cell: _roundest(self.grid, cell) for cell in single}
-            exact |= dict(zip(at, points, strict=True))
-        return NumericCode(spec=self.spec, grid=self.grid, bins=bins, points=exact)
+
+def plan_numeric(
+    spec: ColumnSpec,
+    grid: Grid,
+    demands: tuple[Wanted, ...],
+    *,
+    rho: float,
+    rows: int,
+    options: EncodingOptions,
+) -> NumericPlan:
+    """Plan a column whose grid is known; `rho` stays unspent where every value becomes a level."""
+    free = grid.size <= options.identity
+    binning = None if free else plan_binning(grid.size, rho=rho, rows=rows, options=options)
+    return NumericPlan(spec=spec, grid=grid, demands=demands, binning=binning, options=options)
+
+
+def code_from(
+    spec: ColumnSpec, grid: Grid, demands: tuple[Wanted, ...], measured: Measured, options: EncodingOptions
+) -> NumericCode:
+    """The code that follows from what was measured; reads no data."""
+    points = [*_spikes(spec), *(low for w in demands for low, high in w.ranges if low == high)]
+    at = grid.cells(np.array(points, dtype=np.float64)).tolist()
+    bins = bins_from(
+        measured.leaves,
+        grid.size,
+        max_bins=options.max_bins,
+        smallest=options.bin_mass * measured.sigma,
+        cuts=_cuts(grid, demands),
+        spikes=at,
+        chosen=measured.starts,
+    )
+    exact: dict[int, float] = {}
+    if grid.continuous:
+        single = bins.starts[bins.starts == bins.ends].tolist()
+        exact = {cell: _roundest(grid, cell) for cell in single}
+        exact |= dict(zip(at, points, strict=True))
+    return NumericCode(spec=spec, grid=grid, bins=bins, points=exact)
+
+
+def most_bins(spec: ColumnSpec, demands: Sequence[Wanted], options: EncodingOptions) -> int:
+    """Bins, spikes that were found (each holds the mass of a bin), and what rules and declared spikes cut off."""
+    edges = 2 * sum(len(wanted.ranges) for wanted in demands) + 2 * len(_spikes(spec))
+    return 3 * options.max_bins + edges + 1
 
 
 def _spikes(spec: ColumnSpec) -> tuple[float, ...]:

@@ -30,6 +30,7 @@ class EncodingOptions:
         max_bins: most bins of one numeric column, spikes not counted.
         identity: numeric columns with at most so many possible values keep every value as a level, at no cost.
         fan_out: children of a node of the noisy tree.
+        depth: most levels of the noisy tree; a finer grid keeps wider leaves.
         expand: a node of the tree is looked into where its noisy count is above so many σ.
         bin_mass: a bin holds at least so many σ (of one tree count), as far as the noisy counts can tell.
         max_levels: coded columns with more levels than this merge the rare ones, under budget.
@@ -40,6 +41,7 @@ class EncodingOptions:
     max_bins: int = 32
     identity: int = 24
     fan_out: int = 32
+    depth: int = 4
     expand: float = 4.0
     bin_mass: float = 4.0
     max_levels: int = 512
@@ -50,6 +52,7 @@ class EncodingOptions:
             "max_bins": (2, 65_000),
             "identity": (1, 65_000),
             "fan_out": (2, 4_096),
+            "depth": (1, 64),
             "expand": (0.0, 1e6),
             "bin_mass": (0.0, 1e6),
             "max_levels": (2, 65_000),

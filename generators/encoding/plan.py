@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from generators.encoding.bounded import NumericPlan
+from generators.encoding.bounded import NumericPlan, plan_numeric
 from generators.encoding.coded import CodedPlan
 from generators.encoding.column import ColumnPlan
 from generators.encoding.encoding import Encoding
@@ -99,11 +99,11 @@ def _plan_column(
         if spec.bounds is None:
             raise PlanError(f'column "{spec.name}" has no declared bounds', mend="declare its min and max")
         grid = grid_of(spec, *spec.bounds, rules.increments.get(spec.name))
-        return NumericPlan(
-            spec=spec,
-            grid=grid,
-            demands=rules.demands.get(spec.name, ()),
-            rho=0.0 if grid.size <= options.identity else rho,
+        return plan_numeric(
+            spec,
+            grid,
+            rules.demands.get(spec.name, ()),
+            rho=rho,
             rows=schema.unit.max_rows,
             options=options,
         )

@@ -50,13 +50,21 @@ def depth_of(size: int, fan_out: int) -> int:
 
 
 def grow(
-    cells: IntArray, size: int, *, fan_out: int, sigma: float, expand: float, noise: NoiseSource
+    cells: IntArray,
+    size: int,
+    *,
+    depth: int,
+    fan_out: int,
+    sigma: float,
+    expand: float,
+    noise: NoiseSource,
 ) -> Leaves:
     """Measure the tree. Reads `cells` (shape (n,), values 0 … size - 1) only through noised counts.
 
     Args:
         cells: the column's present values as cells.
         size: number of cells of the grid.
+        depth: most levels that are measured.
         fan_out: children of a node.
         sigma: scale of the discrete Gaussian noise on every count.
         expand: a node is looked into where its noisy count is above `expand · sigma`.
@@ -66,7 +74,7 @@ def grow(
     first, last = np.zeros(1, dtype=np.int64), np.full(1, size - 1, dtype=np.int64)
     parents = np.full(1, -1, dtype=np.int64)
     levels: list[tuple[IntArray, IntArray, IntArray, FloatArray]] = []
-    for _ in range(depth_of(size, fan_out)):
+    for _ in range(depth):
         first, last, parents = _split(first, last, parents, fan_out)
         counts = np.searchsorted(ordered, last, side="right") - np.searchsorted(ordered, first, side="left")
         noisy = noise.discrete_gaussian(counts.astype(np.int64), sigma).astype(np.float64)

@@ -127,7 +127,7 @@ def test_every_row_obeys(rules):
     schema = make_schema(constraints=rules, **columns)
     rng = np.random.default_rng(7)
     table = random_table(schema, 3_000, rng)
-    for binner in ("tree",):
+    for binner in ("tree", "privtree", "quantiles"):
         plan = plan_encoding(schema, rho=0.05, delta=1e-8, options={"binner": binner, "max_bins": 12})
         encoding = plan.fit(table, SeededNoise(3))
         sampled = random_rows(encoding, rng, rows=2_000)
