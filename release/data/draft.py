@@ -261,10 +261,7 @@ def _of_moments(name: str, values: Sequence[str], *, temporal: bool) -> _Guess |
         return None
     for form in (None, *_FORMATS, *_TIME_FORMATS):
         try:
-            moments = [
-                dt.datetime.fromisoformat(v) if form is None else dt.datetime.strptime(v, form)
-                for v in values
-            ]
+            moments = [_read(value, form) for value in values]
         except ValueError:
             continue
         aware = [m if m.tzinfo is not None else m.replace(tzinfo=dt.UTC) for m in moments]
@@ -291,6 +288,13 @@ def _of_moments(name: str, values: Sequence[str], *, temporal: bool) -> _Guess |
             guess.notes.append("day and month could be the other way round: check `format`")
         return guess
     return None
+
+
+def _read(value: str, form: str | None) -> dt.datetime:
+    """Raises ValueError. The zone, where the text has none, is the caller's to add."""
+    if form is None:
+        return dt.datetime.fromisoformat(value)
+    return dt.datetime.strptime(value, form)  # noqa: DTZ007 - see above
 
 
 def _both_ways(values: Sequence[str]) -> bool:
