@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from release.canonical import KeyedDigest, Sha256
+from release.canonical import KeyedDigest, Sha256, canonical_bytes
 from release.data.schema import Schema
 from release.errors import InputError, NotAuthorisedError, RefusedError
 from release.privacy.ledger import Cap, set_cap_in
@@ -360,6 +360,11 @@ def require_dataset(reader: Reader, dataset: DatasetId) -> tuple[Dataset, KeyedD
     if found is None:
         raise InputError(f'there is no dataset "{dataset}"', mend="`sluice dataset show` lists them")
     return found.record, found.digest
+
+
+def schema_of(dataset: Dataset) -> Schema:
+    """The dataset's schema, as it was registered."""
+    return Schema.model_validate_json(canonical_bytes(dataset.schema))
 
 
 def send_back(step: Step, policy: str) -> tuple[str, ...]:

@@ -18,12 +18,14 @@ checked against its log, the evidence is judged again, the votes are counted aga
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from release.canonical import KeyedDigest, Sha256, digest, keyed_digest
+from release.data.schema import Schema
 from release.database import Database
-from release.errors import GateError, IntegrityError, PlanError, RefusedError, TransitionError
+from release.errors import GateError, InputError, IntegrityError, PlanError, RefusedError, TransitionError
 from release.privacy.ledger import Ledger, charge_in
 from release.protocols import Judge
 from release.records import (
@@ -56,7 +58,7 @@ from release.workflow.dossier import (
     require_current_verdict,
     require_sweep,
 )
-from release.workflow.offices import Datasets, People, Policies, require_dataset, require_policy
+from release.workflow.offices import Datasets, People, Policies, require_dataset, require_policy, schema_of
 from release.workflow.people import SYSTEM, Role, require_role
 from release.workflow.store import Step, Store
 from release.workflow.transitions import (
@@ -102,7 +104,8 @@ class Registry:
     ) -> Request:
         """A new release in state draft; its id is the dataset's name and a number.
 
-        Raises NotAuthorisedError (not a requester), InputError (no such dataset or policy), RefusedError (ε above
+        Raises NotAuthorisedError (not a requester), InputError (no such dataset or policy, a budget, number of rows
+        or task that makes no sense), RefusedError (ε above
         the policy's limit; a baseline may ask for what it likes).
         """
         with self._store.step("propose", by) as step:
@@ -114,6 +117,7 @@ class Registry:
                     f'ε = {budget.epsilon:g} is above the {terms.max_epsilon:g} that "{policy}" allows',
                     mend="ask for a smaller ε or under another policy; nothing was charged",
                 )
+            _require_sensible(schema_of(source), budget, rows, task)
             number = 1 + sum(found.record.dataset == dataset for found in step.all(Request, "request"))
             request = Request(
                 release=ReleaseId(f"{dataset}-{number}"),
@@ -389,20 +393,19 @@ class Registry:
     def expire_due(self) -> tuple[ReleaseId, ...]:
         """What happens by itself with time: lapsed approvals go back to review, released bundles expire. Which did."""
         with self._store.look() as reader:
-            due = [
-                place.release for place in reader.places() if dossier(reader, place.release).due(reader.now)
-            ]
+            if not any(dossier(reader, place.release).due(reader.now) for place in reader.places()):
+                return ()
         moved = []
-        for release in due:
-            with self._store.step(Action.EXPIRE, SYSTEM, release) as step:
-                case = dossier(step, release)
+        with self._store.step("expire_due", SYSTEM) as step:
+            for place in step.places():
+                case = dossier(step, place.release)
                 if not case.due(step.now):
-                    raise TransitionError(f"{release} changed meanwhile", mend="ask again")
-                if case.place.state is State.RELEASED:
+                    continue
+                if place.state is State.RELEASED:
                     self._move(step, case, Action.EXPIRE, State.EXPIRED, SYSTEM)
                 else:
                     self._move(step, case, Action.LAPSE, State.RE_REVIEW_REQUIRED, SYSTEM, review=0)
-            moved.append(release)
+                moved.append(place.release)
         return tuple(moved)
 
     def revoke(self, release: ReleaseId, *, reason: str, by: Person) -> None:
@@ -501,6 +504,26 @@ class Registry:
             terms=case.policy.terms,
             document=case.policy.document,
             cleared_at=step.now,
+        )
+
+
+def _require_sensible(schema: Schema, budget: Budget, rows: int, task: Task | None) -> None:
+    if not (math.isfinite(budget.epsilon) and budget.epsilon > 0.0):
+        raise InputError(
+            f"ε = {budget.epsilon} is not a positive, finite number", mend="ask for an ε such as 1"
+        )
+    if not 0.0 < budget.delta <= schema.largest_delta:
+        raise InputError(
+            f"δ = {budget.delta:g} is not in (0, {schema.largest_delta:g}] = min(1e-6, 1/(100 × population_size))",
+            mend="ask for a smaller δ",
+        )
+    if rows < 1:
+        raise InputError(f"{rows} rows cannot be sampled", mend="ask for at least one")
+    known = {column.name for column in schema.released}
+    unknown = [] if task is None else [name for name in (task.target, *task.features) if name not in known]
+    if unknown:
+        raise InputError(
+            f"the task speaks of {unknown}, which this dataset does not release", mend="correct the task"
         )
 
 

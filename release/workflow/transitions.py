@@ -120,16 +120,8 @@ TRANSITIONS: tuple[Transition, ...] = (
     *_rows(Action.FAIL, (_S.GENERATING, _S.EVALUATING), (_S.FAILED,), Role.REQUESTER),
     *_rows(
         Action.APPROVE,
-        (_S.IN_REVIEW, _S.PARTIALLY_REVIEWED),
+        _UNDER_REVIEW,
         (_S.PARTIALLY_REVIEWED, _S.REVIEWED, _S.APPROVED),
-        Role.REVIEWER,
-        Role.POLICY_OWNER,
-        others=True,
-    ),
-    *_rows(
-        Action.APPROVE,
-        (_S.REVIEWED,),
-        (_S.REVIEWED, _S.APPROVED),
         Role.REVIEWER,
         Role.POLICY_OWNER,
         others=True,
