@@ -162,18 +162,17 @@ def bins_from(
     declared = np.isin(first, np.array(spiked, dtype=np.int64)) & single
     heavy = declared | (single & (mass >= max(smallest, total / max_bins)))
     rest = float(mass[~heavy].sum())
-    target = max(rest / max_bins, smallest)
-    starts, held = [0], 0.0
-    for index in range(len(first)):
-        begin = int(first[index])
-        must = begin in forced or heavy[index] or (index > 0 and heavy[index - 1])
-        # Close the bin where adding this leaf would end further from the target than stopping here does.
-        full = held >= smallest and abs(held + mass[index] - target) >= abs(held - target)
-        if index > 0 and (must or full):
-            starts.append(begin)
-            held = 0.0
-        held += float(mass[index])
-    edges = np.array(sorted(set(starts)), dtype=np.int64)
+    target = max(rest / max_bins, smallest, 1e-9)
+    begins = np.isin(first, np.array(sorted(forced), dtype=np.int64)) | heavy
+    begins[1:] |= heavy[:-1]
+    begins[0] = True
+    # A leaf goes to the bin that the middle of its mass falls into, counted from the last level that had to begin.
+    middle = np.cumsum(mass) - mass / 2
+    segment = np.cumsum(begins) - 1
+    offset = (np.cumsum(mass) - mass)[begins][segment]
+    place = np.floor((middle - offset) / target)
+    begins[1:] |= (place[1:] != place[:-1]) & (segment[1:] == segment[:-1])
+    edges = first[begins]
     return normalised(edges, size, first, last, mass)
 
 

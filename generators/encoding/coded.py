@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from generators.encoding.hierarchy import Hierarchy, read_hierarchy
 from generators.encoding.wanted import Wanted
 from release.data.schema import OUTSIDE_LEVEL, ColumnSpec
-from release.data.table import Column, recode
+from release.data.table import Column
 from release.protocols import NoiseSource
 from release.records import DpEvent
 
@@ -32,22 +33,23 @@ class CodedCode:
         values: the values in the order of their codes; `OUTSIDE_LEVEL` among them.
         level: shape (V,), the level of each value; every level 0 … max has a value.
         weight: shape (V,), positive: how likely each value is inside its level, summing to 1 per level.
-        rolled: learnt values that a public tree rolls up: value → the value (a node's name) that stands for it.
+        hierarchy: for learnt values: the public tree whose nodes' names stand for values that were not kept.
     """
 
     spec: ColumnSpec
     values: tuple[str, ...]
     level: IntArray
     weight: FloatArray
-    rolled: Mapping[str, str]
+    hierarchy: Hierarchy | None
 
     @classmethod
-    def plain(cls, spec: ColumnSpec, values: tuple[str, ...]) -> CodedCode:
+    def plain(
+        cls, spec: ColumnSpec, values: tuple[str, ...], hierarchy: Hierarchy | None = None
+    ) -> CodedCode:
         """Every value a level."""
         count = len(values)
-        return cls(
-            spec=spec, values=values, level=np.arange(count, dtype=np.int64), weight=np.ones(count), rolled={}
-        )
+        level = np.arange(count, dtype=np.int64)
+        return cls(spec=spec, values=values, level=level, weight=np.ones(count), hierarchy=hierarchy)
 
     @property
     def present(self) -> int:
@@ -64,19 +66,20 @@ class CodedCode:
         if column.levels == self.values:
             plain = column.values.astype(np.int32)
         else:
-            stands = tuple(self._standing(level) for level in column.levels)
             place = {value: code for code, value in enumerate(self.values)}
-            table = np.array([place[stand] for stand in stands] + [-1], dtype=np.int32)
-            plain = table[column.values] if self.rolled else recode(column, self.values)
+            stands = [place[self._standing(level, place)] for level in column.levels]
+            plain = np.array([*stands, -1], dtype=np.int32)[column.values.astype(np.int64)]
         codes = np.where(plain >= 0, self.level[np.maximum(plain, 0)], -1)
         absent = column.missing != 0
         codes[absent] = self.present + column.missing[absent].astype(np.int64) - 1
         return np.asarray(codes, dtype=np.int64)
 
-    def _standing(self, value: str) -> str:
-        if value in self.rolled:
-            return self.rolled[value]
-        return value if value in self.values else OUTSIDE_LEVEL
+    def _standing(self, value: str, known: Mapping[str, int]) -> str:
+        """The value that stands for one of the table's."""
+        if value in known:
+            return value
+        node = "" if self.hierarchy is None else self.hierarchy.node_of(value)
+        return node if node in known else OUTSIDE_LEVEL
 
     def decode(self, codes: IntArray, rng: np.random.Generator) -> Column:
         """A column whose rows lie in these levels; levels without weight must not occur."""
@@ -111,7 +114,8 @@ class CodedCode:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {"type": "coded", "values": list(self.values), "rolled": dict(self.rolled)}
+        tree = None if self.hierarchy is None else self.hierarchy.model_dump(mode="json")
+        return {"type": "coded", "values": list(self.values), "hierarchy": tree}
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         """The levels and weights."""
@@ -122,7 +126,8 @@ class CodedCode:
         cls, spec: ColumnSpec, data: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
     ) -> CodedCode:
         """What `to_json` and `arrays` wrote."""
-        return cls(spec=spec, values=tuple(data["values"]), rolled=dict(data["rolled"]), **arrays)
+        tree = None if data["hierarchy"] is None else read_hierarchy(data["hierarchy"])
+        return cls(spec=spec, values=tuple(data["values"]), hierarchy=tree, **arrays)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from generators.encoding.hierarchy import Hierarchy, read_hierarchy
 from release.errors import PlanError
 
 
@@ -34,6 +35,7 @@ class EncodingOptions:
         expand: a node of the tree is looked into where its noisy count is above so many σ.
         bin_mass: a bin holds at least so many σ (of one tree count), as far as the noisy counts can tell.
         max_levels: coded columns with more levels than this merge the rare ones, under budget.
+        hierarchies: public code trees by name, besides the built-in ones.
         weights: share of the budget per column, relative to 1 for the columns that are not named.
     """
 
@@ -45,6 +47,7 @@ class EncodingOptions:
     expand: float = 4.0
     bin_mass: float = 4.0
     max_levels: int = 512
+    hierarchies: tuple[Hierarchy, ...] = ()
     weights: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
@@ -80,6 +83,8 @@ class EncodingOptions:
         try:
             if "binner" in given:
                 given["binner"] = Binner(given["binner"])
+            if "hierarchies" in given:
+                given["hierarchies"] = tuple(read_hierarchy(document) for document in given["hierarchies"])
             if "weights" in given:
                 given["weights"] = tuple(
                     sorted((str(name), float(w)) for name, w in dict(given["weights"]).items())

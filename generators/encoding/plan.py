@@ -8,10 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from generators.encoding.bounded import NumericPlan, plan_numeric
+from generators.encoding.bounds import LearntNumericPlan
 from generators.encoding.coded import CodedPlan
 from generators.encoding.column import ColumnPlan
 from generators.encoding.encoding import Encoding
 from generators.encoding.grid import grid_of
+from generators.encoding.hierarchy import hierarchy_of
+from generators.encoding.keys import KeysPlan, PooledPlan
 from generators.encoding.options import EncodingOptions
 from generators.encoding.orders import Orders
 from generators.encoding.rules import MOST_CELLS, Rules, compile_rules
@@ -79,11 +82,12 @@ def plan_encoding(
         raise PlanError(f"the encoding's share of the budget is ρ = {rho:g}, not positive", mend="raise it")
     rules = compile_rules(schema)
     modelled = [spec for spec in schema.released if spec.name not in rules.derivations]
-    draft = [_plan_column(spec, 1.0, schema, rules, chosen) for spec in modelled]
+    draft = [_plan_column(spec, 1.0, delta, schema, rules, chosen) for spec in modelled]
     needing = {plan.spec.name: chosen.weight(plan.spec.name) for plan in draft if plan.events}
     total = sum(needing.values())
+    keyed = sum(isinstance(plan, KeysPlan) for plan in draft)
     columns = tuple(
-        _plan_column(spec, rho * needing[spec.name] / total, schema, rules, chosen)
+        _plan_column(spec, rho * needing[spec.name] / total, delta / max(keyed, 1), schema, rules, chosen)
         if spec.name in needing
         else plan
         for spec, plan in zip(modelled, draft, strict=True)
@@ -93,22 +97,31 @@ def plan_encoding(
 
 
 def _plan_column(
-    spec: ColumnSpec, rho: float, schema: Schema, rules: Rules, options: EncodingOptions
+    spec: ColumnSpec, rho: float, delta: float, schema: Schema, rules: Rules, options: EncodingOptions
 ) -> ColumnPlan:
+    rows, demands = schema.unit.max_rows, rules.demands.get(spec.name, ())
     if spec.kind.numeric:
+        increment = rules.increments.get(spec.name)
         if spec.bounds is None:
-            raise PlanError(f'column "{spec.name}" has no declared bounds', mend="declare its min and max")
-        grid = grid_of(spec, *spec.bounds, rules.increments.get(spec.name))
-        return plan_numeric(
-            spec,
-            grid,
-            rules.demands.get(spec.name, ()),
-            rho=rho,
-            rows=schema.unit.max_rows,
-            options=options,
-        )
+            return LearntNumericPlan(
+                spec=spec, demands=demands, increment=increment, rho=rho, rows=rows, options=options
+            )
+        grid = grid_of(spec, *spec.bounds, increment)
+        return plan_numeric(spec, grid, demands, rho=rho, rows=rows, options=options)
+    tree = None
+    if spec.hierarchy is not None:
+        tree = hierarchy_of(spec.hierarchy, {tree.name: tree for tree in options.hierarchies})
     if spec.levels is None:
-        raise PlanError(f'column "{spec.name}" has no declared values', mend="declare its domain")
+        if demands:
+            raise PlanError(
+                f'a constraint names values of column "{spec.name}", whose domain is to be learnt',
+                mend="declare its domain, or drop the constraint",
+            )
+        return KeysPlan(spec=spec, rho=rho, delta=delta, rows=rows, most=options.max_levels, hierarchy=tree)
+    if len(spec.levels) > options.max_levels:
+        return PooledPlan(
+            spec=spec, demands=demands, rho=rho, rows=rows, most=options.max_levels, hierarchy=tree
+        )
     return CodedPlan(spec=spec)
 
 
@@ -124,8 +137,14 @@ def _require_representable(rules: Rules, columns: tuple[ColumnPlan, ...]) -> Non
                 mend="split it, or set fewer max_bins",
             )
     if rules.orders:
+        orders = Orders.of(rules.orders)
         grids = {column.spec.name: column.grid for column in columns if isinstance(column, NumericPlan)}
+        if learnt := sorted(set(orders.columns) - set(grids)):
+            raise PlanError(
+                f"the constraints less-equal name {learnt}, whose bounds are to be learnt",
+                mend="declare their min and max",
+            )
         units = {
             column.spec.name: 86_400.0 if column.spec.kind is ColumnKind.DATE else 1.0 for column in columns
         }
-        Orders.of(rules.orders).require_kept(grids, units)
+        orders.require_kept(grids, units)

@@ -1,0 +1,188 @@
+"""Numeric columns without public bounds: bounds, and the decimals of reals, learnt under the budget.
+
+How: rows are counted in the public universe of signs and powers of two, with discrete Gaussian noise; the bounds are
+the outer ends of the outermost powers whose noisy count is above a level that noise alone passes with probability
+`FALSE_ALARM` over the whole universe (as in Google's differential-privacy library, "approximate bounds"). For reals a
+second histogram counts how many decimals the values need. The universe is public, so no δ is spent. Values beyond
+the learnt bounds are moved to them, as with declared ones.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from generators.encoding.binning import plan_binning
+from generators.encoding.bounded import code_from, most_bins
+from generators.encoding.grid import grid_of
+from generators.encoding.numeric import NumericCode
+from generators.encoding.options import EncodingOptions
+from generators.encoding.wanted import Wanted
+from release.data.schema import ColumnKind, ColumnSpec, DomainSource, Increment, Range
+from release.data.table import Column
+from release.privacy import accounting
+from release.protocols import NoiseSource
+from release.records import DpEvent, Mechanism
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+BOUNDS_SHARE = 0.2
+"""Share of the column's ρ for the bounds (and, of reals, half of it for the decimals)."""
+
+FALSE_ALARM = 0.01
+"""Probability that noise alone makes some empty power of two look occupied."""
+
+LARGEST_POWER = 40
+"""Magnitudes of 2^40 and more count as 2^40: dates up to 30 centuries, seconds up to 30 millennia, amounts up to 1e12."""
+
+SMALLEST_POWER = -20
+"""Reals nearer to zero than 2^-20 count as zero."""
+
+MOST_DECIMALS = 6
+"""Reals that need more decimals than this are taken as continuous."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LearntNumericPlan:
+    """A numeric column whose bounds are learnt.
+
+    Attributes:
+        spec: the column.
+        demands: public sets of values that must be unions of levels.
+        increment: a constraint that fixes its grid.
+        rho: what it may spend in all.
+        rows: the contribution bound k.
+        options: see `EncodingOptions`.
+    """
+
+    spec: ColumnSpec
+    demands: tuple[Wanted, ...]
+    increment: Increment | None
+    rho: float
+    rows: int
+    options: EncodingOptions
+
+    @property
+    def looks(self) -> int:
+        """How many histograms are taken before the bins: powers and, of reals, decimals."""
+        return 2 if self.spec.kind is ColumnKind.REAL else 1
+
+    @property
+    def multiplier(self) -> float:
+        """σ / k of these histograms."""
+        return math.sqrt(self.looks / (2.0 * self.rho * BOUNDS_SHARE))
+
+    @property
+    def events(self) -> tuple[DpEvent, ...]:
+        """Bounds (and decimals), then bins."""
+        looks = DpEvent(
+            label=f"bounds of {self.spec.name}",
+            mechanism=Mechanism.DISCRETE_GAUSSIAN,
+            parameter=self.multiplier,
+            count=self.looks,
+        )
+        binning = plan_binning(None, rho=self.rho * (1 - BOUNDS_SHARE), rows=self.rows, options=self.options)
+        return (looks, *binning.events(f"bins of {self.spec.name}"))
+
+    @property
+    def most_levels(self) -> int:
+        """More levels than this cannot come out."""
+        return most_bins(self.spec, self.demands, self.options) + len(self.spec.missing)
+
+    def describe(self) -> dict[str, Any]:
+        """For people and digests."""
+        binning = plan_binning(None, rho=self.rho * (1 - BOUNDS_SHARE), rows=self.rows, options=self.options)
+        return {
+            "encoding": "bins, bounds learnt",
+            "bounds sigma": self.multiplier * self.rows,
+            **binning.describe(),
+            "rho": accounting.rho_of(self.events),
+        }
+
+    def fit(self, column: Column, noise: NoiseSource) -> NumericCode:
+        """Learn the bounds, then the bins between them."""
+        values = column.values[column.present].astype(np.float64)
+        sigma = self.multiplier * self.rows
+        powers = np.bincount(_power(values), minlength=2 * _SIDE + 1).astype(np.int64)
+        low, high = self._widened(*_ends(noise.discrete_gaussian(powers, sigma), sigma))
+        spec = self.spec
+        if self.spec.kind is ColumnKind.REAL:
+            needed = np.bincount(_decimals(values), minlength=MOST_DECIMALS + 2).astype(np.int64)
+            decimals = _usual(noise.discrete_gaussian(needed, sigma), sigma)
+            domain = Range(min=low, max=high, decimals=decimals)
+            spec = replace_domain(self.spec, domain)
+        grid = grid_of(spec, low, high, self.increment)
+        binning = plan_binning(None, rho=self.rho * (1 - BOUNDS_SHARE), rows=self.rows, options=self.options)
+        measured = binning.measure(grid.cells(values), grid.size, noise)
+        return code_from(self.spec, grid, self.demands, measured, self.options)
+
+    def _widened(self, low: float, high: float) -> tuple[float, float]:
+        """Bounds that hold at least one step of an increment."""
+        if self.increment is None:
+            return low, high
+        step, start = self.increment.step, self.increment.start
+        return start + math.floor((low - start) / step) * step, start + math.ceil(
+            (high - start) / step
+        ) * step
+
+
+def replace_domain(spec: ColumnSpec, domain: Range) -> ColumnSpec:
+    """The column with this domain, to make a grid of; the schema itself never changes."""
+    return spec.model_copy(update={"domain": domain, "domain_source": DomainSource.CODEBOOK})
+
+
+_SIDE = LARGEST_POWER - SMALLEST_POWER + 1
+
+
+def _power(values: FloatArray) -> IntArray:
+    """0 … 2·_SIDE: the middle one is zero; place _SIDE ± (1 + p - SMALLEST_POWER) holds ±[2^p, 2^(p+1))."""
+    size = np.abs(values)
+    zero = size < 2.0**SMALLEST_POWER
+    power = np.floor(np.log2(np.where(zero, 1.0, size)))
+    place = np.clip(power, SMALLEST_POWER, LARGEST_POWER) - SMALLEST_POWER + 1
+    return np.asarray(_SIDE + np.where(zero, 0, np.sign(values) * place), dtype=np.int64)
+
+
+def _ends(noisy: IntArray, sigma: float) -> tuple[float, float]:
+    """The outer ends of the outermost powers that stand out of the noise; of the fullest one where none does."""
+    from scipy.stats import norm
+
+    level = sigma * float(norm.isf(FALSE_ALARM / len(noisy)))
+    found = np.flatnonzero(noisy > level)
+    if not len(found):
+        found = np.array([int(np.argmax(noisy))])
+    return _outer(int(found[0]) - _SIDE, lower=True), _outer(int(found[-1]) - _SIDE, lower=False)
+
+
+def _outer(place: int, *, lower: bool) -> float:
+    """The lower or upper end of a power."""
+    if place == 0:
+        return 0.0
+    power = abs(place) - 1 + SMALLEST_POWER
+    outward = (place < 0) == lower
+    return math.copysign(2.0 ** (power + 1 if outward else power), place)
+
+
+def _decimals(values: FloatArray) -> IntArray:
+    """How many decimals each value needs: 0 … MOST_DECIMALS, one more where that is not enough."""
+    needed = np.full(len(values), MOST_DECIMALS + 1, dtype=np.int64)
+    for decimals in range(MOST_DECIMALS, -1, -1):
+        scaled = values * 10.0**decimals
+        exact = np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(np.abs(scaled), 1.0)
+        needed[exact] = decimals
+    return needed
+
+
+def _usual(noisy: IntArray, sigma: float) -> int | None:
+    """The most decimals that stand out of the noise; None: continuous."""
+    from scipy.stats import norm
+
+    level = sigma * float(norm.isf(FALSE_ALARM / len(noisy)))
+    found = np.flatnonzero(noisy > level)
+    most = int(found[-1]) if len(found) else int(np.argmax(noisy))
+    return None if most > MOST_DECIMALS else most
