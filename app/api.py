@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from app import wiring
 from app.evaluation import Evaluation, evaluate_tables, policy_document
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from release.data.schema import Schema
     from release.data.table import Table
 
-    Rows = Path | pd.DataFrame | pa.Table | Table
+    Rows: TypeAlias = Path | pd.DataFrame | pa.Table | Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

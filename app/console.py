@@ -65,7 +65,7 @@ def stderr() -> Console:
     return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
-def show(data: Any, render: Callable[[], RenderableType], *, as_json: bool) -> None:
+def show(data: Any, render: Callable[[], Any], *, as_json: bool) -> None:
     """Print a result: `data` as JSON, or what `render` makes of it."""
     if as_json:
         sys.stdout.write(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

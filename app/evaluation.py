@@ -113,7 +113,7 @@ def evaluate_tables(
             "members, controls and synthetic do not share one schema",
             mend="read all of them with the same schema.yaml",
         )
-    members, controls, synthetic, *further = _aligned(tables)
+    members, controls, synthetic, *further = aligned(tables)
     smallest = wiring.judge().terms(policy).smallest_cell if policy is not None else 11
     arena = Arena(
         members=members,
@@ -200,7 +200,7 @@ def policy_document(name_or_path: str) -> str:
         ) from error
 
 
-def _aligned(tables: Sequence[Table]) -> list[Table]:
+def aligned(tables: Sequence[Table]) -> list[Table]:
     """The tables with one list of levels for each column: learnt levels differ from file to file."""
     import numpy as np
 

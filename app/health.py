@@ -78,7 +78,10 @@ def _attempt(name: str, check: Callable[[], Check]) -> Check:
         return Check(name=name, state=State.BAD, fact=error.fact, mend=error.mend)
     except Exception as error:  # noqa: BLE001 - a check that cannot be carried out is a bad one
         return Check(
-            name=name, state=State.BAD, fact=f"could not be checked ({type(error).__name__})", mend="see the cause"
+            name=name,
+            state=State.BAD,
+            fact=f"could not be checked ({type(error).__name__})",
+            mend="see the cause",
         )
 
 

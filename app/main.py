@@ -32,6 +32,7 @@ class Noun:
 NOUNS: dict[str, Noun] = {
     "init": Noun("app.commands.init", "Make a workspace: registry, object store, keys, built-in policies."),
     "schema": Noun("app.commands.schema", "Draft and check schema.yaml, the public description of a table."),
+    "person": Noun("app.commands.person", "People and their roles: list, add."),
     "dataset": Noun("app.commands.dataset", "Register real tables, and show what is registered."),
     "release": Noun("app.commands.release", "Propose, run, show, review and export releases."),
     "generator": Noun("app.commands.generator", "The generators, and what each is good for."),

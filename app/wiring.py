@@ -50,14 +50,14 @@ def attacks() -> Mapping[str, Probe]:
     """Registered attacks by name."""
     from attacks import PROBES
 
-    return PROBES
+    return {probe.name: probe for probe in PROBES}
 
 
 def suites() -> Mapping[str, tuple[str, ...]]:
     """Names of the attacks of each suite."""
     from attacks import SUITES
 
-    return SUITES
+    return {suite.name: suite.probes for suite in SUITES}
 
 
 def attack_suite() -> Suite:

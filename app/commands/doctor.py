@@ -40,9 +40,7 @@ def doctor(
             for check in check_workspace(Workspace.open(place)):
                 report(0.8, check.name)
                 checks.append(check)
-    rows = [
-        {"check": c.name, "state": c.state.value, "fact": c.fact, "mend": c.mend} for c in checks
-    ]
+    rows = [{"check": c.name, "state": c.state.value, "fact": c.fact, "mend": c.mend} for c in checks]
     show(
         {"workspace": str(place) if place else None, "checks": rows},
         lambda: table_of(

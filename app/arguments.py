@@ -1,0 +1,34 @@
+"""Repeated NAME=VALUE options of the command line as dictionaries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from release.errors import InputError
+
+
+def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
+    """NAME=VALUE texts as a dictionary. Raises InputError where there is no "=" or a name stands twice."""
+    found: dict[str, str] = {}
+    for text in given or ():
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise InputError(f"{option} {text!r} is not NAME=VALUE", mend=f"write {option} name=value")
+        if name in found:
+            raise InputError(f"{option} names {name!r} twice", mend="give it once")
+        found[name] = value
+    return found
+
+
+def values(option: str, given: Sequence[str] | None) -> dict[str, Any]:
+    """As `pairs`, with values read as JSON where they are JSON, else as text."""
+    return {name: _value(text) for name, text in pairs(option, given).items()}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

@@ -1,0 +1,283 @@
+"""`sluice release …`: from a proposal to a bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.console import AsOption, JsonOption, WorkspaceOption, examples, lines_of, note, progress, show
+from release.records import Decision, Purpose
+
+app = typer.Typer(
+    help="Propose, run, show, review and export releases.", no_args_is_help=True, rich_markup_mode="rich"
+)
+
+ReleaseArgument = Annotated[str, typer.Argument(metavar="ID", help="The release, such as claims-1.")]
+CommentOption = Annotated[str, typer.Option("--comment", "-m", help="Why; stays in the workspace.")]
+
+
+@app.command(
+    epilog=examples(
+        "sluice release propose claims --generator mst --epsilon 1 --policy partner-healthcare"
+        " --partner clinic-b --target readmitted",
+        "sluice release propose loans --generator mst --epsilon 4 --policy partner-finance --partner bank-b"
+        " --purpose testing --rows 5000 --json",
+    )
+)
+def propose(
+    dataset: Annotated[str, typer.Argument(help="From which dataset.")],
+    epsilon: Annotated[float, typer.Option("--epsilon", help="ε of one run.")],
+    policy: Annotated[str, typer.Option("--policy", help="Which tier judges it: sluice policy list.")],
+    partner: Annotated[str, typer.Option("--partner", help="Who is to receive it.")],
+    generator: Annotated[str, typer.Option("--generator", help="sluice generator list.")] = "mst",
+    delta: Annotated[
+        float | None, typer.Option("--delta", help="δ of one run. Default: the largest the schema allows.")
+    ] = None,
+    purpose: Annotated[
+        Purpose, typer.Option("--purpose", help="What the partner wants it for.")
+    ] = Purpose.ANALYSIS,
+    target: Annotated[
+        str | None, typer.Option("--target", help="The column the partner will predict.")
+    ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option("--feature", help="From these columns; repeatable. Default: all others."),
+    ] = None,
+    rows: Annotated[
+        int | None,
+        typer.Option(
+            "--rows", help="Rows to sample. Default: the population's public size, at most 100,000."
+        ),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", metavar="NAME=VALUE", help="An option of the generator, as JSON; repeatable."
+        ),
+    ] = None,
+    answer: Annotated[
+        list[str] | None,
+        typer.Option("--answer", metavar="QUESTION=ANSWER", help="For the data card; repeatable."),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask for a release: the plan and its cost, before any row is read. Nothing is charged yet."""
+    from app.arguments import pairs, values
+    from app.proposing import Wish
+    from app.proposing import propose as ask
+    from app.rendering import cost_lines, events_table
+    from app.workspace import open_workspace
+    from release.canonical import to_json
+
+    place = open_workspace(workspace)
+    wish = Wish(
+        dataset=dataset,
+        generator=generator,
+        epsilon=epsilon,
+        delta=delta,
+        policy=policy,
+        partner=partner,
+        purpose=purpose,
+        target=target,
+        features=tuple(feature or ()),
+        rows=rows,
+        options=values("--option", option),
+        answers=pairs("--answer", answer),
+    )
+    proposal = ask(place, wish, by=place.person(as_name))
+    request = proposal.request
+
+    def render() -> Any:
+        from rich.console import Group
+
+        lines: list[tuple[str, object]] = [
+            ("release", request.release),
+            ("generator", request.generator),
+            *cost_lines(proposal.cost),
+        ]
+        if proposal.share is not None and proposal.left is not None:
+            lines.append(
+                ("lifetime cap", f"one run takes {proposal.share:.1%} of it; {proposal.left:.1%} is left now")
+            )
+        lines += [
+            ("policy", request.policy),
+            ("for", f"{request.partner}, {request.purpose.value}"),
+            ("rows", f"{request.rows:,}"),
+            ("next", f"sluice release run {request.release}"),
+        ]
+        parts = [lines_of(lines)]
+        if proposal.cost is not None:
+            parts.append(events_table(proposal.cost))
+        return Group(*parts)
+
+    show(
+        {
+            "release": request.release,
+            "request": to_json(request),
+            "plan": proposal.description,
+            "cost": to_json(proposal.cost) if proposal.cost else None,
+            "share_of_cap": proposal.share,
+            "left_of_cap": proposal.left,
+        },
+        render,
+        as_json=as_json,
+    )
+
+
+@app.command(epilog=examples("sluice release run claims-1", "sluice release run claims-1 --new-turn --json"))
+def run(
+    release: ReleaseArgument,
+    new_turn: Annotated[
+        bool, typer.Option("--new-turn", help="Make a further candidate: charged again in full.")
+    ] = False,
+    workspace: WorkspaceOption = None,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Charge, split, generate, attack, measure, judge; goes on where an earlier run was stopped.
+
+    Exit code: 0 all rules met (it is in review), 1 broken, 3 unproven or invalid.
+    """
+    from app.pipeline import run as run_release
+    from app.workspace import open_workspace
+    from release.records import ReleaseId
+
+    place = open_workspace(workspace)
+    with progress(f"run {release}") as bar:
+        view = run_release(
+            place, ReleaseId(release), by=place.person(as_name), new_turn=new_turn, progress=bar
+        )
+    _present(view, as_json=as_json, details=False)
+    _exit_by(view)
+
+
+@app.command(
+    name="show",
+    epilog=examples(
+        "sluice release show",
+        "sluice release show claims-1",
+        "sluice release show claims-1 --evidence",
+        "sluice release show claims-1 --json",
+    ),
+)
+def show_command(
+    release: Annotated[
+        str | None, typer.Argument(metavar="ID", help="The release; all where left out.")
+    ] = None,
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="Also every figure and every control.")
+    ] = False,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Evidence and verdict: each rule with value, interval, limit, ruling; votes, approval, bundle."""
+    from app.views import listing, listing_json
+    from app.workspace import open_workspace
+    from release.records import ReleaseId
+
+    place = open_workspace(workspace)
+    if release is None:
+        views = place.registry.all()
+        show(listing_json(views), lambda: listing(views), as_json=as_json)
+        return
+    _present(place.registry.show(ReleaseId(release)), as_json=as_json, details=evidence)
+
+
+@app.command(
+    epilog=examples("sluice release approve claims-1", 'sluice release approve claims-1 -m "all met" --json')
+)
+def approve(
+    release: ReleaseArgument,
+    comment: CommentOption = "",
+    workspace: WorkspaceOption = None,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Approve what is up for review. Binds to this very candidate, evidence and policy; never one's own request."""
+    _vote(release, Decision.APPROVE, comment, workspace, as_name, as_json=as_json)
+
+
+@app.command(epilog=examples('sluice release reject claims-1 -m "too many outliers" --json'))
+def reject(
+    release: ReleaseArgument,
+    comment: CommentOption = "",
+    workspace: WorkspaceOption = None,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Reject what is up for review, for good."""
+    _vote(release, Decision.REJECT, comment, workspace, as_name, as_json=as_json)
+
+
+@app.command(name="return", epilog=examples('sluice release return claims-1 -m "fewer columns" --json'))
+def return_command(
+    release: ReleaseArgument,
+    comment: CommentOption = "",
+    workspace: WorkspaceOption = None,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a release back to its requester, who may run a further turn or withdraw it."""
+    from app.workspace import open_workspace
+    from release.records import ReleaseId
+
+    place = open_workspace(workspace)
+    place.registry.send_back(ReleaseId(release), comment=comment, by=place.person(as_name))
+    _present(place.registry.show(ReleaseId(release)), as_json=as_json, details=False)
+
+
+@app.command(epilog=examples("sluice release withdraw claims-1 --json"))
+def withdraw(
+    release: ReleaseArgument,
+    workspace: WorkspaceOption = None,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take one's own request back. What was charged stays charged."""
+    from app.workspace import open_workspace
+    from release.records import ReleaseId
+
+    place = open_workspace(workspace)
+    place.registry.withdraw(ReleaseId(release), by=place.person(as_name))
+    _present(place.registry.show(ReleaseId(release)), as_json=as_json, details=False)
+
+
+def _vote(
+    release: str,
+    decision: Decision,
+    comment: str,
+    workspace: Path | None,
+    as_name: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from app.workspace import open_workspace
+    from release.records import ReleaseId
+
+    place = open_workspace(workspace)
+    place.registry.expire_due()
+    state = place.registry.vote(ReleaseId(release), decision, comment=comment, by=place.person(as_name))
+    view = place.registry.show(ReleaseId(release))
+    if not as_json:
+        standing = view.standing
+        if standing is not None and (standing.missing or standing.owner_missing):
+            owner = " and the policy owner's" if standing.owner_missing else ""
+            note(f"{state.value}: {standing.missing} more approvals are needed{owner}")
+    _present(view, as_json=as_json, details=False)
+
+
+def _present(view: Any, *, as_json: bool, details: bool) -> None:
+    from app.views import release_json, release_text
+
+    show(release_json(view), lambda: release_text(view, details=details), as_json=as_json)
+
+
+def _exit_by(view: Any) -> None:
+    from app.rendering import EXIT_CODE
+
+    if view.verdict is not None and (code := EXIT_CODE[view.verdict.ruling]):
+        raise typer.Exit(code)

@@ -1,0 +1,131 @@
+"""One release, and the list of releases, as text and as JSON. Nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from app.console import lines_of, table_of
+from app.rendering import (
+    controls_table,
+    cost_lines,
+    evidence_summary,
+    evidence_table,
+    findings_table,
+    ruling_text,
+    verdict_summary,
+)
+from release.canonical import to_json
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from release.workflow.dossier import ReleaseView
+
+
+def release_json(view: ReleaseView) -> dict[str, Any]:
+    """All there is to see; pictures' data and reviewers' comments stay out."""
+    verdict = view.verdict
+    return {
+        "release": view.release,
+        "state": view.state.value,
+        "turn": view.turn,
+        "request": to_json(view.request),
+        "policy": to_json(view.terms),
+        "charge": view.opened.charge if view.opened else None,
+        "cost": to_json(view.opened.cost) if view.opened and view.opened.cost else None,
+        "candidate": to_json(view.candidate) if view.candidate else None,
+        "evidence": [to_json(item) for item in view.evidence.evidence] if view.evidence else None,
+        "controls": [to_json(item) for item in view.evidence.controls] if view.evidence else None,
+        "verdict": None
+        if verdict is None
+        else {**to_json(verdict), "ruling": verdict.ruling.value, "releasable": verdict.releasable},
+        "votes": [
+            {
+                "person": vote.person,
+                "decision": vote.decision.value,
+                "turn": vote.turn,
+                "cast_at": vote.cast_at.isoformat(),
+            }
+            for vote in view.votes
+        ],
+        "approval": to_json(view.approval) if view.approval else None,
+        "bundle": to_json(view.bundle) if view.bundle else None,
+        "actions": [action.value for action in view.actions],
+    }
+
+
+def release_text(view: ReleaseView, *, details: bool) -> RenderableType:
+    """State, request, cost, verdict with every rule, votes; with `details` every figure and control."""
+    from rich.console import Group
+
+    request = view.request
+    lines: list[tuple[str, object]] = [
+        ("release", f"{view.release}, turn {view.turn}"),
+        ("state", view.state.value),
+        ("from", f"{request.dataset}, {request.rows:,} rows by {request.generator}"),
+        ("for", f"{request.partner}, {request.purpose.value}, asked for by {request.requested_by}"),
+        ("policy", f"{view.terms.name} {view.terms.version}"),
+    ]
+    if view.opened is not None:
+        lines += cost_lines(view.opened.cost)
+        if view.opened.charge:
+            lines.append(("charged", view.opened.charge))
+    parts: list[RenderableType] = [lines_of(lines)]
+    if view.evidence is not None:
+        parts.append(evidence_summary(view.evidence))
+        if details:
+            parts += [evidence_table(view.evidence.evidence), controls_table(view.evidence.controls)]
+    if view.verdict is not None:
+        parts += [findings_table(view.verdict), verdict_summary(view.verdict)]
+    parts.append(lines_of(_after(view)))
+    return Group(*parts)
+
+
+def listing(views: Sequence[ReleaseView]) -> RenderableType:
+    """One line for each release."""
+    rows = [
+        (
+            view.release,
+            view.state.value,
+            ruling_text(view.verdict.ruling) if view.verdict else "",
+            view.request.generator,
+            f"{view.request.budget.epsilon:g}",
+            view.request.policy,
+            view.request.partner,
+            view.request.requested_by,
+        )
+        for view in views
+    ]
+    return table_of(("release", "state", "verdict", "generator", "ε", "policy", "partner", "by"), rows)
+
+
+def listing_json(views: Sequence[ReleaseView]) -> list[dict[str, Any]]:
+    """The same as plain JSON values."""
+    return [
+        {
+            "release": view.release,
+            "state": view.state.value,
+            "turn": view.turn,
+            "ruling": view.verdict.ruling.value if view.verdict else None,
+            "generator": view.request.generator,
+            "epsilon": view.request.budget.epsilon,
+            "policy": view.request.policy,
+            "partner": view.request.partner,
+            "requested_by": view.request.requested_by,
+        }
+        for view in views
+    ]
+
+
+def _after(view: ReleaseView) -> list[tuple[str, object]]:
+    lines: list[tuple[str, object]] = []
+    if view.votes:
+        text = ", ".join(f"{vote.person} {vote.decision.value}" for vote in view.votes)
+        lines.append(("votes", text))
+    if view.approval is not None:
+        lines.append(("approved", f"until {view.approval.expires_at:%Y-%m-%d %H:%M} UTC"))
+    if view.bundle is not None:
+        lines.append(("exported", f"by {view.bundle.by} on {view.bundle.at:%Y-%m-%d}"))
+    lines.append(("possible now", ", ".join(action.value for action in view.actions) or "nothing"))
+    return lines
