@@ -97,14 +97,21 @@ class CsvText:
                 return line
         return self.header_lines + index + 1
 
-    def _rows(self, *, strict: bool) -> Iterator[tuple[int, list[str]]]:
-        """(first line, cells) of each row, blank lines left out as the fast reader does."""
+    def _rows(self, *, strict: bool) -> Iterator[tuple[int, list[str] | None]]:
+        """(first line, cells) of each row, blank lines left out as the fast reader does; None ends it: a bad quote."""
         reader = self.dialect.reader(
             io.TextIOWrapper(io.BytesIO(self.body), encoding="utf-8", newline=""), strict=strict
         )
         before = self.header_lines
         keep_blank = len(self.header) == 1
-        for cells in reader:
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error:
+                yield before + 1, None
+                return
             if cells or keep_blank:
                 yield before + 1, cells or [""]
             before = self.header_lines + reader.line_num  # type: ignore[attr-defined]
@@ -115,8 +122,21 @@ class CsvText:
         wanted = [names[self.header.index(column)] for column in columns]
         if self.body.count(self.dialect.quote.encode()):
             self._require_rows_apart()
+        table = self._fast(names, wanted)
+        if table is None:  # Arrow's message holds the row's text: it is dropped, and the row looked for here
+            self._refuse_ragged()
+            raise SourceError(
+                f"has a row that cannot be read with delimiter {self.dialect.delimiter!r} and quote"
+                f" {self.dialect.quote!r}, or one longer than {_BLOCK >> 20} MiB",
+                mend="write the file again as standard CSV (RFC 4180)",
+                file=self.file,
+            )
+        return table.rename_columns(list(columns))
+
+    def _fast(self, names: Sequence[str], wanted: Sequence[str]) -> pa.Table | None:
+        """The wanted columns; None where Arrow refuses a row."""
         try:
-            table = pyarrow.csv.read_csv(
+            return pyarrow.csv.read_csv(
                 pa.BufferReader(self.body),
                 read_options=pyarrow.csv.ReadOptions(column_names=names, block_size=_BLOCK),
                 parse_options=pyarrow.csv.ParseOptions(
@@ -136,15 +156,7 @@ class CsvText:
                 ),
             )
         except pa.ArrowInvalid:
-            # Arrow's message holds the row's text: find the row ourselves and drop the message.
-            self._refuse_ragged()
-            raise SourceError(
-                f"has a row that cannot be read with delimiter {self.dialect.delimiter!r} and quote"
-                f" {self.dialect.quote!r}, or one longer than {_BLOCK >> 20} MiB",
-                mend="write the file again as standard CSV (RFC 4180)",
-                file=self.file,
-            ) from None
-        return table.rename_columns(list(columns))
+            return None
 
     def _require_rows_apart(self) -> None:
         """Where a quote is left open the fast reader would swallow rows into one cell without a word.
@@ -159,24 +171,22 @@ class CsvText:
 
     def _refuse_ragged(self) -> None:
         """Raise SourceError at the first row with too few or too many cells, or an open quote."""
-        line = self.header_lines
-        try:
-            for line, cells in self._rows(strict=True):
-                if len(cells) != len(self.header):
-                    more = "more" if len(cells) > len(self.header) else "fewer"
-                    raise SourceError(
-                        f"has {len(cells)} cells, {more} than the {len(self.header)} of the header",
-                        mend="quote cells that hold the delimiter or a line break, or fill the row up",
-                        file=self.file,
-                        row=line,
-                    )
-        except csv.Error:
-            raise SourceError(
-                f"a quote ({self.dialect.quote}) is opened and not closed properly after this row",
-                mend="close it, or double a quote that stands inside a quoted cell",
-                file=self.file,
-                row=line,
-            ) from None
+        for line, cells in self._rows(strict=True):
+            if cells is None:
+                raise SourceError(
+                    f"a quote ({self.dialect.quote}) is opened and not closed properly in this row",
+                    mend="close it, or double a quote that stands inside a quoted cell",
+                    file=self.file,
+                    row=line,
+                )
+            if len(cells) != len(self.header):
+                more = "more" if len(cells) > len(self.header) else "fewer"
+                raise SourceError(
+                    f"has {len(cells)} cells, {more} than the {len(self.header)} of the header",
+                    mend="quote cells that hold the delimiter or a line break, or fill the row up",
+                    file=self.file,
+                    row=line,
+                )
 
 
 # ---------------------------------------------------------------------------------------------- bytes → text
@@ -476,7 +486,7 @@ def require_names(header: Sequence[str], known: frozenset[str], file: str) -> No
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         places = [place for place, name in enumerate(header, start=1) if name == twice[0]]
-        named = f' ("{twice[0]}")' if twice[0] in known or not known else ""
+        named = f' ("{twice[0]}")' if twice[0] in known else ""
         raise SourceError(
             f"columns {', '.join(map(str, places))} have one name{named}",
             mend="rename or remove one of them",
