@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from release.errors import PlanError
+from release.errors import FaultError, PlanError
 from release.records import Accountant, Adjacency, DpEvent, Mechanism, PrivacyCost
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ _CONTINUOUS = {Mechanism.GAUSSIAN, Mechanism.POISSON_GAUSSIAN}
 LARGEST_SAMPLED_ORDER = 512.0
 """The sampled Gaussian's curve is evaluated up to this order (its cost grows with it) and is infinite, which is
 sound, above."""
+
+_SMALLEST_ORDER = 1.01
+"""dp-accounting converts orders above this one only."""
 
 _PLACES = 1e10
 """ε is rounded up to this many parts of one."""
@@ -179,20 +182,22 @@ def rho_for(epsilon: float, delta: float) -> float:
     target = epsilon * (1.0 - 1e-9) - 1.0 / _PLACES
     if target <= 0.0:
         raise PlanError(f"ε = {epsilon:g} is too small to account for", mend="ask for ε of at least 1e-6")
-    low, high = 0.0, epsilon  # ρ = ε costs more than ε at every δ < 1/2; the loop widens where it does not
-    while _epsilon(high * ORDERS, delta) <= target:
-        low, high = high, 2.0 * high
-    for _ in range(200):
-        middle = 0.5 * (low + high)
-        if middle in (low, high):
-            break
-        if _epsilon(middle * ORDERS, delta) <= target:
-            low = middle
-        else:
-            high = middle
-    if low == 0.0:
-        raise PlanError(f"no noise is large enough for ε = {epsilon:g} at δ = {delta:g}", mend="ask for more")
-    return low
+    proper = ORDERS[ORDERS > _SMALLEST_ORDER]
+    by_order = float(np.max(rdp_room(proper, target, delta) / proper))
+    # Total variation: up to here the divergence of the smallest order alone keeps within δ, and ε is 0.
+    by_distance = -math.log1p(-(delta**2)) / float(ORDERS[0])
+    rho = max(by_order, by_distance) * (1.0 - 1e-12)
+    if epsilon_of_rho(rho, delta) > epsilon:
+        raise FaultError(f"dp-accounting disagrees about ρ = {rho!r} at δ = {delta!r}", mend="report this")
+    return rho
+
+
+def rdp_room(orders: Curve, epsilon: float, delta: float) -> Curve:
+    """The divergence at each order (> 1.01) that converts to just (ε, δ): 2004.00010, Proposition 12, solved for it.
+
+    Shape of `orders`; negative where even no divergence at all would not do.
+    """
+    return np.asarray(epsilon - np.log1p(-1.0 / orders) + np.log(delta * orders) / (orders - 1.0))
 
 
 def require_event(event: DpEvent) -> None:

@@ -28,7 +28,7 @@ import numpy as np
 from release.canonical import from_json, to_json
 from release.database import Database, Entry, Transaction, append, entries, log_table
 from release.errors import BudgetExceededError, InputError, IntegrityError, RefusedError
-from release.privacy.accounting import ORDERS, epsilon_of_curve, rdp_curve, rho_for, threshold_delta
+from release.privacy.accounting import ORDERS, epsilon_of_curve, rdp_curve, rdp_room, threshold_delta
 from release.records import DpEvent, Person, Population, PrivacyCost, ReleaseId
 
 LEDGER = log_table("ledger")
@@ -354,13 +354,12 @@ def _sum_up(values: Sequence[float]) -> float:
 
 
 def _cap_at(order: float, epsilon: float, delta: float) -> float:
-    """The divergence at `order` that converts to exactly (ε, δ), rounded down: 2004.00010, Proposition 12, solved."""
-    value = epsilon - math.log1p(-1.0 / order) + math.log(delta * order) / (order - 1.0)
+    """The divergence at `order` that converts to just (ε, δ), rounded down."""
+    value = float(rdp_room(np.array([order]), epsilon, delta)[0])
     return value - 1e-12 * (1.0 + abs(value))
 
 
 def _best_order(epsilon: float, delta: float) -> float:
-    """The order of the grid at which ρ-zCDP with the largest ρ that (ε, δ) allows meets its ε."""
-    rho = rho_for(epsilon, delta)
-    room = [_cap_at(float(order), epsilon, delta) / (rho * float(order)) for order in ORDERS if order > 1.01]
-    return float(ORDERS[ORDERS > 1.01][int(np.argmax(room))])
+    """The order of the grid under which most ρ fits: where the cap's curve divided by the order is largest."""
+    proper = ORDERS[1:]
+    return float(proper[int(np.argmax(rdp_room(proper, epsilon, delta) / proper))])
