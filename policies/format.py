@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from policies.rules import AnyRule, ArenaSize, Claim, SweepOnFile
+from policies.rules import AnyRule, ArenaSize, Claim
 from policies.rules.shared import STRICT, RuleId, Text
 from release.canonical import Sha256, digest
 from release.errors import PolicyFormatError
@@ -43,6 +43,8 @@ class Policy(BaseModel):
         owner_approval: whether the policy owner must approve as well.
         approval_days: after how many days an approval expires.
         smallest_cell: smallest count shown on screens and in published aggregates.
+        requires_sweep: purposes for which a ratio sweep (quality.md) must be on file before anybody approves; a sweep
+            is run on a candidate that was judged already, so the workflow asks for it and not the judge.
         rules: all must be met. None at all denies.
     """
 
@@ -58,6 +60,7 @@ class Policy(BaseModel):
     owner_approval: bool = False
     approval_days: Annotated[int, Field(ge=1, le=366)]
     smallest_cell: Annotated[int, Field(ge=2, le=10_000)]
+    requires_sweep: tuple[Purpose, ...] = ()
     rules: Annotated[tuple[AnyRule, ...], Field(max_length=500)]
 
     @model_validator(mode="after")
@@ -76,7 +79,6 @@ class Policy(BaseModel):
     @property
     def terms(self) -> PolicyTerms:
         """What the workflow needs to know."""
-        sweeps = [rule for rule in self.rules if isinstance(rule, SweepOnFile)]
         limits = [rule.max_epsilon for rule in self.rules if isinstance(rule, Claim)]
         return PolicyTerms(
             name=self.name,
@@ -89,9 +91,7 @@ class Policy(BaseModel):
             smallest_cell=self.smallest_cell,
             # A policy that limits no ε lets nothing through: the judge denies it, and so does an early check.
             max_epsilon=min(limits, default=0.0),
-            requires_sweep=tuple(
-                purpose for purpose in Purpose if any(purpose in rule.purposes for rule in sweeps)
-            ),
+            requires_sweep=self.requires_sweep,
             arena_units=max(
                 (max(rule.members, rule.controls) for rule in self.rules if isinstance(rule, ArenaSize)),
                 default=0,

@@ -21,7 +21,6 @@ from policies.rules.empirical_epsilon import EmpiricalEpsilon
 from policies.rules.measured import MustBeMeasured
 from policies.rules.ratio import Ratio
 from policies.rules.shared import Layer
-from policies.rules.sweep import SweepOnFile
 
 AnyRule = Annotated[
     AtMost
@@ -33,8 +32,7 @@ AnyRule = Annotated[
     | Claim
     | EmpiricalEpsilon
     | ControlsHeld
-    | ArenaSize
-    | SweepOnFile,
+    | ArenaSize,
     Field(discriminator="kind"),
 ]
 
@@ -49,7 +47,6 @@ RULES: Final = {
     "empirical-epsilon": EmpiricalEpsilon,
     "measured": MustBeMeasured,
     "ratio": Ratio,
-    "sweep": SweepOnFile,
 }
 
 REQUIRED: Final = ("claim", "empirical-epsilon", "controls", "arena")
@@ -70,5 +67,4 @@ __all__ = [
     "Layer",
     "MustBeMeasured",
     "Ratio",
-    "SweepOnFile",
 ]

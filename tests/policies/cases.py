@@ -101,7 +101,6 @@ GOOD_FIGURES: tuple[Evidence, ...] = (
     entry("tails", "outlier_rate_ratio", span(0.8, 1.2)),
     entry("missingness", "missing_rate_difference", span(0.0, 0.01)),
     entry("rules", "violations", point(0)),
-    entry("ratio_sweep", "recommended_share", span(0.2, 0.5), "income"),
 )
 GOOD_CONTROLS = controls_of("copies", "dcr", "near_subset", "singling_out", "linkability", "inference")
 GOOD = evidence(*GOOD_FIGURES, controls=GOOD_CONTROLS)
@@ -198,7 +197,6 @@ _VOUCHED = policy(
     "  - {id: x, kind: at-most, layer: privacy, title: t, figure: {probe: p, metric: m}, limit: 0.5, "
     "vouched_by: [q, r]}\n"
 )
-_SWEEP = policy("  - {id: x, kind: sweep, purposes: [training]}\n")
 _AUDIT = policy(
     floor=FLOOR.replace("kind: empirical-epsilon, needs_controls: false", "kind: empirical-epsilon")
 )
@@ -626,18 +624,6 @@ CORE: dict[str, Case] = {
     ),
     "arena: not counted": Case(
         policy=policy(), floor=FLOOR_FIGURES[1:], rule="arena", subject="members", ruling=UNPROVEN
-    ),
-    # ---- sweep
-    "sweep: not asked for": Case(policy=_SWEEP, ruling=MET, says="not asked for"),
-    "sweep: missing": Case(
-        policy=_SWEEP, purpose=Purpose.TRAINING, ruling=UNPROVEN, says="sluice release sweep"
-    ),
-    "sweep: on file": Case(
-        policy=_SWEEP,
-        purpose=Purpose.TRAINING,
-        figures=(entry("ratio_sweep", "recommended_share", span(0.1, 0.4), "income"),),
-        subject="income",
-        ruling=MET,
     ),
     # ---- the judge's own
     "own: a policy that asks enough": Case(policy=policy(), rule="policy", ruling=MET),

@@ -60,10 +60,7 @@ BAD: dict[str, tuple[str, str]] = {
     "ε limit zero": (GOOD.replace("max_epsilon: 3.0", "max_epsilon: 0.0"), "max_epsilon"),
     "no subjects": (GOOD.replace("metric: m", "metric: m, subjects: []"), "subjects"),
     "controls of no probe": (GOOD.replace("probes: [copies]", "probes: []"), "probes"),
-    "purpose unknown": (
-        policy("  - {id: s, kind: sweep, purposes: [fun]}\n"),
-        "purposes",
-    ),
+    "purpose unknown": (GOOD.replace("rules:", "requires_sweep: [fun]\nrules:"), "requires_sweep"),
 }
 
 
@@ -152,7 +149,6 @@ LIMITS: dict[str, tuple[object, ...]] = {
     "outliers.upper": (3, 2, 2, 2),
     "missing-values.limit": (0.05, 0.03, 0.03, 0.03),
     "rule-violations.limit": (0, 0, 0, 0),
-    "sweep.purposes": (None, ("training",), ("training",), None),
 }
 
 

@@ -117,15 +117,8 @@ def test_every_control_a_tier_asks_for_is_needed(tier: str):
         assert judge(TIERS[tier], evidence(*GOOD_FIGURES, controls=(*rest, missed))).ruling is Ruling.INVALID
 
 
-def test_sweep_only_where_the_purpose_asks():
-    without = evidence(*(e for e in GOOD_FIGURES if e.probe != "ratio_sweep"), controls=GOOD_CONTROLS)
-    assert judge(TIERS["partner-finance"], without, purpose=Purpose.ANALYSIS).releasable
-    assert not judge(TIERS["partner-finance"], without, purpose=Purpose.TRAINING).releasable
-    assert judge(TIERS["internal-dev"], without, purpose=Purpose.TRAINING).releasable
-
-
 def test_own_rule_names_do_not_clash_with_a_policy():
-    document = policy("  - {id: suite, kind: sweep, purposes: [training]}\n")
+    document = policy("  - {id: suite, kind: arena, members: 1, controls: 1}\n")
     rules = [f.rule for f in judge(document, GOOD).findings]
     assert set(OWN_RULES) <= set(rules)
 
@@ -285,7 +278,6 @@ def test_every_kind_finds_something_in_nothing(kind: str):
         "claim": "max_epsilon: 1.0, max_delta: 1.0e-6",
         "arena": "members: 1, controls: 1",
         "controls": "probes: [p]",
-        "sweep": "purposes: [training]",
         "empirical-epsilon": "",
     }
     document = policy(
@@ -305,8 +297,6 @@ def _asked_for(document: str) -> set[tuple[str, str]]:
             asked.add((rule["figure"]["probe"], rule["figure"]["metric"]))
             if "counted_by" in rule["figure"]:
                 asked.add((rule["figure"]["probe"], rule["figure"]["counted_by"]))
-        if rule["kind"] == "sweep":
-            asked.add(("ratio_sweep", "recommended_share"))
     return asked
 
 

@@ -31,7 +31,6 @@ MODULES = (
     "policies.rules.empirical_epsilon",
     "policies.rules.controls",
     "policies.rules.arena",
-    "policies.rules.sweep",
     "policies.judge",
 )
 
