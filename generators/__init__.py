@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from generators.auto import AutoFitter
 from generators.family import MarginalGenerator
 from generators.independent import IndependentFitter
 from generators.mst import MstFitter
@@ -14,6 +15,11 @@ from release.errors import PlanError
 from release.protocols import Generator
 
 _ALL: tuple[Generator, ...] = (
+    MarginalGenerator(
+        name="auto",
+        summary="the default: a tree of pairs refined where it fits worst; seconds; best at every budget measured",
+        planner=AutoFitter.plan,
+    ),
     MarginalGenerator(
         name="independent",
         summary="one-way marginals only: the floor; columns independent of each other",

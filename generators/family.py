@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from generators.core.counting import Rows
 from generators.core.domain import Domain, StructuralZeros
-from generators.core.measurer import Measurer
+from generators.core.measurer import Measurer, RhoFilter
 from generators.encoding import EncodingPlan, plan_encoding
 from generators.fitter import Assignment, Fitter
 from generators.model import MarginalModel, load_model
@@ -86,7 +86,10 @@ class MarginalPlan:
             for names, allowed in encoding.zeros
         )
         measurer = Measurer(
-            rows, noise, rho=accounting.rho_of(self.fitter.events), max_rows=self.cost.max_rows_per_unit
+            rows,
+            noise,
+            budget=RhoFilter(accounting.rho_of(self.fitter.events)),
+            max_rows=self.cost.max_rows_per_unit,
         )
         outcome = self.fitter.fit(measurer, zeros, lambda done, what: progress(0.05 + 0.95 * done, what))
         return MarginalModel(
@@ -94,6 +97,7 @@ class MarginalPlan:
             version=metadata.version("sluicegate"),
             cost=self.cost,
             encoding=encoding,
+            compression=outcome.compression,
             fitted=outcome.fitted,
             measurements=outcome.measurements,
             zeros=outcome.zeros,
@@ -151,7 +155,7 @@ class MarginalGenerator:
             attributes=len(columns),
             rho=accounting.rho_for(budget.epsilon, usable) - accounting.rho_of(encoding.events),
             max_rows=schema.unit.max_rows,
-            targets=(columns.index(task.target),) if task is not None else (),
+            targets=tuple(k for k, name in enumerate(columns) if task is not None and name == task.target),
             most_cells=memory * 2**20 / _BYTES_PER_CELL,
         )
         own = {name: value for name, value in options.items() if name in self.own_options}

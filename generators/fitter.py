@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from generators.core.compress import Compression
 from generators.core.domain import StructuralZeros
 from generators.core.inference import Fitted, Measurement
 from generators.core.measurer import Measurer
@@ -34,9 +35,13 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Outcome:
-    """What a fitter leaves: everything in it is post-processing of measured values."""
+    """What a fitter leaves: everything in it is post-processing of measured values.
+
+    Attributes: the fit, the merging of rare levels that it and the measurements speak of, structural zeros.
+    """
 
     fitted: Fitted
+    compression: Compression
     measurements: tuple[Measurement, ...]
     zeros: tuple[StructuralZeros, ...]
 

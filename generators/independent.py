@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from generators.core.compress import Compression
 from generators.core.domain import StructuralZeros
 from generators.core.inference import fit
 from generators.core.measurer import Measurer, gaussian_sigma
@@ -54,5 +55,8 @@ class IndependentFitter:
         measurements = tuple(measurer.measure(clique, self.sigma, "measure 1-way") for clique in cliques)
         progress(0.5, f"{len(cliques)} one-way marginals measured")
         return Outcome(
-            fitted=fit(measurer.domain, measurements, zeros), measurements=measurements, zeros=tuple(zeros)
+            fitted=fit(measurer.domain, measurements, zeros),
+            compression=Compression.none(measurer.domain),
+            measurements=measurements,
+            zeros=tuple(zeros),
         )

@@ -14,10 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from generators.core.domain import Domain, StructuralZeros
+from generators.core.compress import Compression
+from generators.core.domain import Clique, Domain, StructuralZeros
 from generators.core.inference import Fitted, FloatTable, Measurement, restore
+from generators.core.inference import condition as conditioned
 from generators.core.sampling import sample
 from generators.encoding import Encoding
+from generators.encoding.encoding import Condition
 from release.canonical import from_json, to_json
 from release.data.table import Table
 from release.errors import FaultError, IntegrityError, PlanError
@@ -34,6 +37,7 @@ class MarginalModel:
     version: str
     cost: PrivacyCost
     encoding: Encoding
+    compression: Compression
     fitted: Fitted
     measurements: tuple[Measurement, ...]
     zeros: tuple[StructuralZeros, ...]
@@ -52,40 +56,66 @@ class MarginalModel:
     def sample(self, n: int, rng: np.random.Generator, where: Where | None = None) -> Table:
         if n < 0:
             raise PlanError(f"cannot sample {n} rows", mend="ask for 0 or more")
-        if where:
-            raise PlanError("this model cannot condition on columns", mend="sample without `where`")
-        codes = sample(self.fitted.tree, self.fitted.theta, n, rng)
-        return self.encoding.decode(codes, rng)
+        if not where:
+            codes = sample(self.fitted.tree, self.fitted.theta, n, rng)
+            return self.encoding.decode(self.compression.expand(codes, rng, {}), rng)
+        condition = self.encoding.condition(where)
+        single, joint = self._evidence(condition)
+        evidence = [((a,), self.compression.likelihood(a, share)) for a, share in single.items()]
+        try:
+            given = conditioned(self.fitted, [*evidence, *joint], self.zeros)
+        except ValueError as error:
+            raise PlanError(
+                f"no row can meet the condition on {sorted(where)} all at once",
+                mend="widen it; the structural zeros or the fitted model exclude it",
+            ) from error
+        codes = sample(given.tree, given.theta, n, rng)
+        return self.encoding.decode(self.compression.expand(codes, rng, single), rng, condition)
+
+    def _evidence(
+        self, condition: Condition
+    ) -> tuple[dict[int, FloatTable], list[tuple[Clique, FloatTable]]]:
+        """Likelihoods of single attributes' full levels, and those of several attributes (which are never merged)."""
+        single: dict[int, FloatTable] = {}
+        joint: list[tuple[Clique, FloatTable]] = []
+        for names, likelihood in condition.factors:
+            clique = tuple(self.compression.full.index(name) for name in names)
+            if len(clique) == 1:
+                single[clique[0]] = single.get(clique[0], 1.0) * likelihood
+            else:
+                joint.append((clique, likelihood))
+        return single, joint
 
     def standard_errors(self, clique: tuple[str, ...]) -> FloatTable:
-        """Standard deviation of the noise in each cell's estimated count, for a marginal that was measured.
+        """Standard deviation of the noise in each cell's count, for a marginal that was measured.
 
-        Shape = the attributes' sizes. Raises KeyError where the marginal of these attributes was not measured. Inference
-        from the other marginals only makes the estimates better than this.
+        Shape = the attributes' (merged) sizes. Raises KeyError where the marginal of these attributes was not measured.
+        Inference from the other marginals only makes the estimates better than this.
         """
         numbers = tuple(sorted(self.encoding.attributes.index(name) for name in clique))
-        sigmas = [m.sigma for m in self.measurements if m.clique == numbers]
-        if not sigmas:
+        found = [m.precision for m in self.measurements if m.clique == numbers]
+        if not found:
             raise KeyError(clique)
-        sigma = float(1.0 / np.sqrt(sum(1.0 / s**2 for s in sigmas)))
-        return np.full(self.fitted.tree.domain.shape(numbers), sigma)
+        return np.asarray(1.0 / np.sqrt(np.sum(found, axis=0)), dtype=np.float64)
 
     def save(self, directory: Path) -> None:
-        arrays: dict[str, Any] = dict(self.encoding.arrays())
+        arrays: dict[str, Any] = {**self.encoding.arrays(), **self.compression.to_arrays()}
         for k, measurement in enumerate(self.measurements):
             arrays[f"measured/{k}"] = measurement.counts
+            if measurement.merged is not None:
+                arrays[f"measured/{k}/merged"] = measurement.merged
         for k, factor in enumerate(self.zeros):
             arrays[f"zeros/{k}"] = factor.allowed
         for k, multiplier in enumerate(self.fitted.multipliers.values()):
             arrays[f"multiplier/{k}"] = multiplier
-        domain = self.fitted.tree.domain
+        full = self.compression.full
         document = {
             "format": FORMAT,
             "generator": self.generator,
             "version": self.version,
             "cost": to_json(self.cost),
             "encoding": self.encoding.to_json(),
-            "domain": {"names": list(domain.names), "sizes": list(domain.sizes)},
+            "domain": {"names": list(full.names), "sizes": list(full.sizes)},
             "total": self.fitted.total,
             "loss": self.fitted.loss,
             "measurements": [{"clique": list(m.clique), "sigma": m.sigma} for m in self.measurements],
@@ -112,7 +142,8 @@ def load_model(directory: Path) -> MarginalModel:
             )
         with np.load(directory / "arrays.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        domain = Domain(names=tuple(document["domain"]["names"]), sizes=tuple(document["domain"]["sizes"]))
+        full = Domain(names=tuple(document["domain"]["names"]), sizes=tuple(document["domain"]["sizes"]))
+        compression = Compression.from_arrays(full, arrays)
         zeros = tuple(
             StructuralZeros(tuple(clique), arrays[f"zeros/{k}"]) for k, clique in enumerate(document["zeros"])
         )
@@ -120,7 +151,12 @@ def load_model(directory: Path) -> MarginalModel:
             tuple(clique): arrays[f"multiplier/{k}"] for k, clique in enumerate(document["multipliers"])
         }
         measurements = tuple(
-            Measurement(tuple(part["clique"]), arrays[f"measured/{k}"], float(part["sigma"]))
+            Measurement(
+                tuple(part["clique"]),
+                arrays[f"measured/{k}"],
+                float(part["sigma"]),
+                arrays.get(f"measured/{k}/merged"),
+            )
             for k, part in enumerate(document["measurements"])
         )
         return MarginalModel(
@@ -128,7 +164,10 @@ def load_model(directory: Path) -> MarginalModel:
             version=document["version"],
             cost=from_json(PrivacyCost, document["cost"]),
             encoding=Encoding.from_json(document["encoding"], arrays),
-            fitted=restore(domain, multipliers, zeros, total=document["total"], loss=document["loss"]),
+            compression=compression,
+            fitted=restore(
+                compression.merged, multipliers, zeros, total=document["total"], loss=document["loss"]
+            ),
             measurements=measurements,
             zeros=zeros,
         )

@@ -10,6 +10,7 @@ from generators.core.domain import StructuralZeros
 from generators.core.inference import fit
 from generators.core.measurer import Measurer, exponential_epsilon, gaussian_sigma
 from generators.core.spanning import choose_tree
+from generators.core.stages import measure_one_way
 from generators.fitter import Assignment, Outcome
 from release.protocols import Progress
 from release.records import DpEvent, Mechanism
@@ -74,16 +75,28 @@ class MstFitter:
         }
 
     def fit(self, measurer: Measurer, zeros: Sequence[StructuralZeros], progress: Progress) -> Outcome:
-        domain = measurer.domain
-        measurements = [measurer.measure((a,), self.sigma_one, "measure 1-way") for a in range(len(domain))]
-        progress(0.1, f"{len(domain)} one-way marginals measured")
-        independent = fit(domain, measurements)
-        if len(domain) > 1:
-            tree = choose_tree(measurer, independent, self.epsilon, most_cells=self.assignment.most_cells)
+        assignment = self.assignment
+        begin = measure_one_way(
+            measurer, [self.sigma_one] * len(measurer.domain), zeros, most_cells=assignment.most_cells
+        )
+        progress(0.2, f"{len(begin.measurements)} one-way marginals measured")
+        measurements = begin.measurements
+        if len(measurer.domain) > 1:
+            tree = choose_tree(begin.measurer, begin.fitted, self.epsilon, most_cells=assignment.most_cells)
             progress(0.4, f"tree of {len(tree)} pairs chosen")
-            measurements += [measurer.measure(pair, self.sigma_two, "measure tree") for pair in tree]
+            begin.measurer.prepare(tree)
+            measurements += [begin.measurer.measure(pair, self.sigma_two, "measure tree") for pair in tree]
         fitted = fit(
-            domain, measurements, zeros, start=independent, between=lambda: progress(0.6, "inference")
+            begin.compression.merged,
+            measurements,
+            zeros,
+            start=begin.fitted,
+            between=lambda: progress(0.6, "inference"),
         )
         progress(1.0, f"{len(measurements)} marginals fitted")
-        return Outcome(fitted=fitted, measurements=tuple(measurements), zeros=tuple(zeros))
+        return Outcome(
+            fitted=fitted,
+            compression=begin.compression,
+            measurements=tuple(measurements),
+            zeros=tuple(zeros),
+        )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 Clique = tuple[int, ...]
 """Attribute numbers in ascending order: the margins of one marginal."""
 
-Codes = Sequence[npt.NDArray[np.unsignedinteger[Any]]]
+Codes = Sequence[npt.NDArray[np.integer[Any]]]
 """One vector of codes per attribute, all of one length."""
 
 

@@ -32,12 +32,20 @@ class Measurement:
     Attributes:
         clique: its attributes.
         counts: noisy counts, int64, shape = the attributes' sizes.
-        sigma: standard deviation of the noise on each cell.
+        sigma: standard deviation of the noise on each measured cell.
+        merged: how many measured cells each cell is the sum of, shape as `counts`; None: one each.
     """
 
     clique: Clique
     counts: npt.NDArray[np.int64]
     sigma: float
+    merged: npt.NDArray[np.int64] | None = None
+
+    @property
+    def precision(self) -> FloatTable:
+        """1 / variance of each cell, shape as `counts`."""
+        cells = np.ones(self.counts.shape) if self.merged is None else self.merged
+        return 1.0 / (self.sigma**2 * cells)
 
 
 @kernel
@@ -51,13 +59,14 @@ def _propagate(
     belief: Any,
     message: Any,
     scale: Any,
-) -> None:
-    """Two-pass belief propagation: `belief` becomes the cliques' marginals, each summing to 1.
+) -> float:
+    """Two-pass belief propagation: `belief` becomes the cliques' marginals, each summing to 1; returns log Z.
 
     theta, belief: flat (cells,). message, scale: flat (separator cells,) scratch. Upward, each clique keeps
     exp(belief - row maximum), so that downward only a factor per separator cell remains.
     """
     cliques = parent.shape[0]
+    log_z = 0.0
     for i in range(theta.shape[0]):
         belief[i] = theta[i]
     for c in range(cliques - 1, -1, -1):
@@ -76,6 +85,8 @@ def _propagate(
             message[separator_offset[c] + g] = top + np.log(total)
             scale[separator_offset[c] + g] = 1.0 / total
         p = parent[c]
+        if p < 0:
+            log_z += message[separator_offset[c]]
         if p >= 0:
             above = belief[offset[p] : offset[p + 1]]
             index = down[down_offset[c] : down_offset[c + 1]]
@@ -101,6 +112,7 @@ def _propagate(
             row = belief[offset[c] + g * width : offset[c] + (g + 1) * width]
             for i in range(width):
                 row[i] *= factor
+    return log_z
 
 
 @kernel
@@ -280,23 +292,71 @@ def propagate(tree: JunctionTree, theta: FloatTable) -> FloatTable:
     return belief
 
 
+def condition(
+    fitted: Fitted, evidence: Sequence[tuple[Clique, FloatTable]], zeros: Sequence[StructuralZeros]
+) -> Fitted:
+    """The distribution given evidence: each factor is a likelihood for each combination of its attributes' codes.
+
+    Evidence over attributes that no tree clique holds enlarges the tree. Raises ValueError where it is impossible.
+    """
+    homeless = [
+        StructuralZeros(clique, np.ones(likelihood.shape, dtype=np.bool_))
+        for clique, likelihood in evidence
+        if fitted.tree.home(clique) is None
+    ]
+    if homeless:
+        fitted = restore(
+            fitted.tree.domain, fitted.multipliers, [*zeros, *homeless], total=fitted.total, loss=fitted.loss
+        )
+    tree = fitted.tree
+    theta = fitted.theta.copy()
+    for clique, likelihood in evidence:
+        home = tree.home(clique)
+        if home is None:
+            raise ValueError("the evidence's clique is not in the tree")
+        flat = np.asarray(likelihood, dtype=np.float64).reshape(-1)
+        logs = np.where(flat > 0.0, np.log(np.maximum(flat, 1e-300)), IMPOSSIBLE)
+        theta[tree.offset[home] : tree.offset[home + 1]] += logs[tree.onto(home, clique)]
+    if log_partition(tree, theta) - log_partition(tree, fitted.theta) < IMPOSSIBLE / 2:
+        raise ValueError("the evidence has probability 0")
+    return Fitted(tree, theta, fitted.total, fitted.multipliers, fitted.loss, fitted.step)
+
+
+def log_partition(tree: JunctionTree, theta: FloatTable) -> float:
+    """Log Z of the distribution with these log-potentials."""
+    message = np.empty(int(tree.separator_offset[-1]))
+    return float(
+        _propagate(
+            theta,
+            tree.parent,
+            tree.offset,
+            tree.separator_offset,
+            tree.down,
+            tree.down_offset,
+            np.empty_like(theta),
+            message,
+            np.empty_like(message),
+        )
+    )
+
+
 def total_of(measurements: Sequence[Measurement]) -> float:
     """The minimum-variance estimate of the number of rows from the noisy marginals' sums; at least 1."""
-    variances = np.array([m.sigma**2 * m.counts.size for m in measurements])
+    variances = np.array([float((1.0 / m.precision).sum()) for m in measurements])
     sums = np.array([float(m.counts.sum()) for m in measurements])
     return max(1.0, float((sums / variances).sum() / (1.0 / variances).sum()))
 
 
-def combine(measurements: Sequence[Measurement]) -> list[tuple[Clique, FloatTable, float]]:
-    """One (clique, mean counts, σ) for each clique: repeated measurements averaged with weights 1/σ²."""
+def combine(measurements: Sequence[Measurement]) -> list[tuple[Clique, FloatTable, FloatTable]]:
+    """One (clique, mean counts, 1/variances) for each clique: repeated measurements averaged by their precision."""
     grouped: dict[Clique, list[Measurement]] = {}
     for measurement in measurements:
         grouped.setdefault(measurement.clique, []).append(measurement)
     result = []
     for clique, several in grouped.items():
-        weights = np.array([1.0 / m.sigma**2 for m in several])
-        mean = sum(w * m.counts for w, m in zip(weights, several, strict=True)) / weights.sum()
-        result.append((clique, np.asarray(mean, dtype=np.float64), float(1.0 / np.sqrt(weights.sum()))))
+        precision = np.sum([m.precision for m in several], axis=0)
+        mean = np.sum([m.precision * m.counts for m in several], axis=0) / precision
+        result.append((clique, mean, precision))
     return result
 
 
@@ -343,7 +403,7 @@ def fit(
     map_offset = np.concatenate([[0], np.cumsum([len(index) for index in maps])]).astype(np.int64)
     lengths = np.concatenate([[0], np.cumsum([table.size for _, table, _ in combined])]).astype(np.int64)
     target = np.concatenate([table.reshape(-1) for _, table, _ in combined]) / total
-    weight = np.concatenate([np.full(table.size, (total / sigma) ** 2) for _, table, sigma in combined])
+    weight = np.concatenate([precision.reshape(-1) * total**2 for _, _, precision in combined])
     known = start.multipliers if start is not None else {}
     values = np.concatenate(
         [

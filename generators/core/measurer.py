@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from generators.core.compress import Compression
 from generators.core.counting import Rows, count
 from generators.core.domain import Clique, Domain
 from generators.core.inference import Measurement
@@ -70,17 +71,26 @@ class Measurer:
     Args:
         rows: the coded rows.
         noise: where noise comes from.
-        rho: all that may be spent.
+        budget: the filter that every spending passes.
         max_rows: the most rows a unit has; enforced when the table was read.
+        events: what was run so far; appended to.
     """
 
-    def __init__(self, rows: Rows, noise: NoiseSource, *, rho: float, max_rows: int) -> None:
+    def __init__(
+        self,
+        rows: Rows,
+        noise: NoiseSource,
+        *,
+        budget: RhoFilter,
+        max_rows: int,
+        events: list[DpEvent] | None = None,
+    ) -> None:
         self._rows = rows
         self._noise = noise
         self._max_rows = max_rows
         self._exact: dict[Clique, npt.NDArray[np.int64]] = {}
-        self.filter = RhoFilter(rho)
-        self.events: list[DpEvent] = []
+        self.filter = budget
+        self.events: list[DpEvent] = events if events is not None else []
 
     @property
     def domain(self) -> Domain:
@@ -91,6 +101,21 @@ class Measurer:
     def max_rows(self) -> int:
         """The unit's bound (public)."""
         return self._max_rows
+
+    def recoded(self, compression: Compression) -> Measurer:
+        """The same rows, filter and record with levels merged. What was counted before is not carried over."""
+        columns = [
+            compression.levels[a].astype(np.int32)[self._rows.column(a)]
+            if compression.touches(a)
+            else self._rows.column(a)
+            for a in range(len(self.domain))
+        ]
+        rows = Rows.of(compression.merged, columns)
+        return Measurer(rows, self._noise, budget=self.filter, max_rows=self._max_rows, events=self.events)
+
+    def generator(self) -> np.random.Generator:
+        """Ordinary randomness for post-processing."""
+        return self._noise.generator()
 
     def prepare(self, cliques: Sequence[Clique]) -> None:
         """Count these marginals in one pass and keep them, so that later questions need no rows."""

@@ -7,13 +7,11 @@ make false correlations with attributes sampled earlier (generators.md tells of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from generators.core.domain import StructuralZeros
 from generators.core.inference import FloatTable, propagate
 from generators.core.jit import inlined, kernel
 from generators.core.junction import JunctionTree
@@ -107,20 +105,3 @@ def sample(
         columns[fresh[0]] = cell
     # A root deals its rows in blocks only within itself; the shuffles make rows exchangeable, no final one is needed.
     return columns
-
-
-def condition(
-    tree: JunctionTree, theta: FloatTable, evidence: Sequence[StructuralZeros]
-) -> tuple[FloatTable, float]:
-    """Clamp evidence: new log-potentials and the probability of the evidence.
-
-    Each factor's clique must lie in one tree clique (`home`). Raises ValueError otherwise.
-    """
-    clamped = theta.copy()
-    for factor in evidence:
-        home = tree.home(factor.clique)
-        if home is None:
-            raise ValueError("evidence over attributes that no tree clique holds")
-        keep = factor.allowed.reshape(-1)[tree.onto(home, factor.clique)]
-        clamped[tree.offset[home] : tree.offset[home + 1]][~keep] = -1e30
-    return clamped, 0.0
