@@ -5,13 +5,25 @@ Adding an attack is one file and one line in `PROBES`. `SUITES` are the named se
 
 from __future__ import annotations
 
-from attacks import arena_size, copies, dcr, linkability, membership, near_subset, one_run
+from attacks import (
+    arena_size,
+    copies,
+    dcr,
+    inference,
+    linkability,
+    membership,
+    near_match,
+    near_subset,
+    one_run,
+    singling_out,
+)
 from attacks.attack import Attack, MembershipAttack
 from attacks.runner import SuitePlan, run
 
 MEMBERSHIP: tuple[MembershipAttack, ...] = (
     dcr.ATTACK,
     near_subset.ATTACK,
+    near_match.ATTACK,
 )
 """The attacks that the probe `membership` takes the maximum of."""
 
@@ -20,28 +32,44 @@ PROBES: tuple[Attack | MembershipAttack | membership.Maximum, ...] = (
     copies.ATTACK,
     *MEMBERSHIP,
     membership.Maximum(over=MEMBERSHIP),
+    singling_out.ATTACK,
     linkability.ATTACK,
+    inference.ATTACK,
     one_run.ATTACK,
 )
 """Every registered probe, in the order in which they run."""
 
+QUICK = (
+    "arena",
+    "copies",
+    "dcr",
+    "near_subset",
+    "near_match",
+    "membership",
+    "singling_out",
+    "linkability",
+    "inference",
+    "one_run_epsilon",
+)
+STANDARD = tuple(probe.name for probe in PROBES)
+
 SUITES: tuple[SuitePlan, ...] = (
     SuitePlan(
         name="quick",
-        summary="A preview: copies, distance, linkability; no controls.",
-        probes=("arena", "copies", "dcr", "near_subset", "membership", "linkability", "one_run_epsilon"),
+        summary="A preview: the attacks that share one search; no controls.",
+        probes=QUICK,
         controls=False,
     ),
     SuitePlan(
         name="standard",
         summary="What the built-in tiers ask for: all attacks on one candidate, with planted leaks and nulls.",
-        probes=("arena", "copies", "dcr", "near_subset", "membership", "linkability", "one_run_epsilon"),
+        probes=STANDARD,
         controls=True,
     ),
     SuitePlan(
         name="deep",
         summary="Everything.",
-        probes=("arena", "copies", "dcr", "near_subset", "membership", "linkability", "one_run_epsilon"),
+        probes=STANDARD,
         controls=True,
     ),
 )

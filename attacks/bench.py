@@ -8,7 +8,7 @@ both arms in one list; which of them are members is known to the bench, and read
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -123,6 +123,17 @@ class Bench:
             targets=self.targets,
             synthetic=synthetic,
             reference=self.reference if reference is None else reference,
+            seed=self.seed,
+        )
+
+    def relabelled(self, is_member: Bool) -> Bench:
+        """The same candidate with other units called members: for nulls."""
+        return Bench(
+            arena=self.arena,
+            encoding=self.encoding,
+            targets=replace(self.targets, is_member=is_member),
+            synthetic=self.synthetic,
+            reference=self.reference,
             seed=self.seed,
         )
 

@@ -5,7 +5,8 @@ cell changed where there are no numbers), the most isolated members verbatim, or
 99 % power of a test at p ≤ .01 on this data set, from how many of a pilot's planted units the probe sees at all; distances to
 the candidate's own rows are those of the run. A plant that is missed says that the probe's silence means nothing.
 
-Nulls are the candidate with every column shuffled by itself, and one half of the reference played as the candidate against
+Nulls are the candidate with every column shuffled by itself (for singling out, which shuffling leaves the unique values of a
+raw copy: the two arms drawn anew from both together), and one half of the reference played as the candidate against
 the other half. A null that looks like a leak (p ≤ .0001, so that the nulls of a whole suite together seldom err) says that
 the probe sees ghosts.
 """
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from attacks import copies, linkability
+from attacks import copies, inference, linkability, singling_out
 from attacks.attack import Leak, MembershipAttack
 from attacks.bench import F64, Bench, Bool
 from attacks.encoding import Encoded
@@ -30,7 +31,7 @@ from release.records import Control, ControlKind
 
 CAUGHT = 0.01
 GHOST = 0.0001
-PILOT_SHARE = 0.30
+PILOT_SHARE = 0.40
 """Most member units that are planted; a leak that cannot be seen at this share cannot be proven on this data set."""
 NEAR_SHIFT = 0.1
 Z_CAUGHT = 2.3263478740408408
@@ -50,14 +51,17 @@ class Instrument:
     """How one probe is put to the test.
 
     Attributes:
-        probe: its name. p_value: see `Test`. hits: (U,) the units the probe points at, for the pilot. must_catch: leaks it
-            is there to catch.
+        probe: its name. p_value: see `Test`. must_catch: leaks it is there to catch.
+        hits: (U,) the units the probe points at, which sizes its plants; None where it points at no units, and its plants
+            are sized by how far the pilot's p is from the one wanted.
+        not_null: nulls that do not suit it.
     """
 
     probe: str
     p_value: Test
-    hits: Callable[[Bench], Bool]
+    hits: Callable[[Bench], Bool] | None
     must_catch: tuple[Leak, ...]
+    not_null: tuple[str, ...] = ("arms-redrawn",)
 
 
 def instruments(attacks: Mapping[str, MembershipAttack]) -> tuple[Instrument, ...]:
@@ -75,6 +79,14 @@ def instruments(attacks: Mapping[str, MembershipAttack]) -> tuple[Instrument, ..
             lambda bench: linkability.linked_units(bench, no_progress),
             (Leak.VERBATIM,),
         ),
+        Instrument(
+            "singling_out",
+            _singling_out_p,
+            None,
+            (Leak.VERBATIM,),
+            not_null=("columns-shuffled",),
+        ),
+        Instrument("inference", _inference_p, None, (Leak.VERBATIM,)),
     ]
     for attack in attacks.values():
         if attack.answers_for:
@@ -96,6 +108,8 @@ def run_controls(
     for done, (name, null) in enumerate(nulls(bench), start=len(leaks)):
         progress(done / (len(leaks) + 2), f"null: {name}")
         for instrument in wanted:
+            if name in instrument.not_null:
+                continue
             p = instrument.p_value(null)
             results.append(
                 Control(
@@ -187,6 +201,9 @@ def _planted(bench: Bench, leak: Leak, wanted: list[Instrument]) -> list[Control
 
 def _size(pilot: Bench, instrument: Instrument, planted: npt.NDArray[np.int64], n_members: int) -> int:
     """How many planted units give the probe 99 % power, by what it sees of the pilot; at most all of the pilot."""
+    if instrument.hits is None:
+        reached = _z(instrument.p_value(pilot))
+        return int(min(len(planted), math.ceil(MARGIN * len(planted) * (Z_CAUGHT + Z_POWER) / reached)))
     hits = instrument.hits(pilot)
     others = ~pilot.targets.is_member
     base = float(hits[others].mean())
@@ -195,6 +212,12 @@ def _size(pilot: Bench, instrument: Instrument, planted: npt.NDArray[np.int64], 
     null = math.sqrt(n_members * max(base, 1.0 / n_members) * 2.0)
     needed = MARGIN * ((Z_CAUGHT + Z_POWER) * null + Z_POWER**2) / gain
     return int(min(len(planted), math.ceil(needed)))
+
+
+def _z(p: float) -> float:
+    from scipy.special import ndtri
+
+    return max(float(-ndtri(max(p, 1e-300))), 1e-3)
 
 
 # ------------------------------------------------------------------------------------------------ nulls
@@ -217,6 +240,7 @@ def nulls(bench: Bench) -> list[tuple[str, Bench]]:
             ),
         )
     ]
+    found.append(("arms-redrawn", bench.relabelled(rng.permutation(bench.targets.is_member))))
     reference = bench.reference
     if reference is not None and len(np.unique(reference.units)) >= SMALLEST_NULL_REFERENCE:
         units = rng.permutation(np.unique(reference.units))
@@ -233,6 +257,37 @@ def _excess(bench: Bench, hits: Bool) -> float:
     return excess_p_value(
         int(hits[member].sum()), int(member.sum()), int(hits[~member].sum()), int((~member).sum())
     )
+
+
+def _singling_out_p(bench: Bench) -> float:
+    """The better of the two kinds of predicates, at twice its p."""
+    found = [singling_out.outcomes(bench, mode) for mode in ("univariate", "multivariate")]
+    return min(
+        1.0,
+        2.0
+        * min(
+            excess_p_value(int(m.sum()), len(m), int(c.sum()), len(c)) if len(m) else 1.0 for m, c in found
+        ),
+    )
+
+
+def _inference_scores(bench: Bench) -> F64:
+    """(U,) right guesses, each worth the bits of its cell: all secrets together have more power than any one."""
+    right = inference.right_guesses(bench)
+    bits = bench.tree.cell_bits(inference.one_row_each(bench))[inference.places(bench)]
+    return np.asarray((right * bits).sum(axis=0), np.float64)
+
+
+def _inference_p(bench: Bench) -> float:
+    """One-sided Mann-Whitney: members' guesses are worth no more than controls'."""
+    from scipy.stats import mannwhitneyu
+
+    if len(bench.encoding.names) < 2:
+        return 1.0
+    scores, member = _inference_scores(bench), bench.targets.is_member
+    if len(np.unique(scores)) < 2:
+        return 1.0
+    return float(mannwhitneyu(scores[member], scores[~member], alternative="greater").pvalue)
 
 
 def _of_scores(attack: MembershipAttack) -> Instrument:

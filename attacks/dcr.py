@@ -39,5 +39,5 @@ ATTACK = MembershipAttack(
     ),
     paper="log-ratio form of distance to the closest record; TPR at low FPR after Carlini and others (2112.03570)",
     score=_score,
-    answers_for=(Leak.VERBATIM, Leak.NEAR_COPY, Leak.ISOLATED),
+    answers_for=(Leak.VERBATIM, Leak.ISOLATED),
 )

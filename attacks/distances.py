@@ -136,6 +136,30 @@ def best_match(targets: Encoded, base: Encoded, weights: F32, progress: Progress
     return Matches(score, index)
 
 
+def graded_match(
+    targets: Encoded, base: Encoded, reach: F32, weights: F32, progress: Progress = no_progress
+) -> Matches:
+    """The row of `base` with the greatest weight of near cells: reaches (g, d) and weights (g, d, m)."""
+    from attacks import kernels
+
+    m = targets.n_rows
+    score = np.full(m, -1.0, np.float32)
+    index = np.full(m, -1, np.int64)
+
+    def part(start: int, stop: int) -> None:
+        kernels.graded_match(
+            np.ascontiguousarray(targets.values[:, start:stop]),
+            base.values,
+            reach,
+            np.ascontiguousarray(weights[:, :, start:stop]),
+            score[start:stop],
+            index[start:stop],
+        )
+
+    in_threads(m, part, progress)
+    return Matches(score, index)
+
+
 def row_hashes(codes: I32) -> npt.NDArray[np.uint64]:
     """A 64-bit hash of each row of codes (d, n): equal rows have equal hashes; others differ but for chance 2⁻⁶⁴."""
     result = np.full(codes.shape[1], 0x9E3779B97F4A7C15, np.uint64)

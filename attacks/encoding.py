@@ -77,11 +77,16 @@ class Encoding:
 
     Attributes:
         names: the d column names. numeric: (d,) True for numbers and dates.
+        low, width: (d,) a number is low + width · value; 0 and 1 for categories.
+        missing_from: (d,) `codes` of missing cells are greater than this; numbers' codes below it are in their order.
         tables: by the names they were given under.
     """
 
     names: tuple[str, ...]
     numeric: npt.NDArray[np.bool_]
+    low: npt.NDArray[np.float64]
+    width: npt.NDArray[np.float64]
+    missing_from: I64
     tables: Mapping[str, Encoded]
 
 
@@ -98,22 +103,29 @@ def encode(tables: Mapping[str, Table], real: Sequence[str], scaling: Scaling = 
     sizes = {name: len(table) for name, table in tables.items()}
     values = {name: np.empty((len(specs), n), np.float32) for name, n in sizes.items()}
     codes = {name: np.empty((len(specs), n), np.int32) for name, n in sizes.items()}
+    low, width = np.zeros(len(specs)), np.ones(len(specs))
+    missing_from = np.zeros(len(specs), np.int64)
     for place, spec in enumerate(specs):
         columns = {name: table.columns[spec.name] for name, table in tables.items()}
         if spec.kind.numeric:
-            _encode_number(place, spec, columns, real, scaling, values, codes)
+            low[place], width[place], missing_from[place] = _encode_number(
+                place, spec, columns, real, scaling, values, codes
+            )
         else:
-            _encode_category(place, columns, values, codes)
+            missing_from[place] = _encode_category(place, columns, values, codes)
     return Encoding(
         names=tuple(spec.name for spec in specs),
         numeric=np.array([spec.kind.numeric for spec in specs]),
+        low=low,
+        width=width,
+        missing_from=missing_from,
         tables={name: Encoded(values[name], codes[name], table.units) for name, table in tables.items()},
     )
 
 
 def _encode_category(
     place: int, columns: Mapping[str, Column], values: Mapping[str, F32], codes: Mapping[str, I32]
-) -> None:
+) -> int:
     known: dict[str, int] = {}
     for column in columns.values():
         for level in column.levels:
@@ -127,6 +139,7 @@ def _encode_category(
         )
         codes[name][place] = code
         values[name][place] = np.where(column.present, code.astype(np.float32), _missing_value(column))
+    return len(known)
 
 
 def _encode_number(
@@ -137,7 +150,7 @@ def _encode_number(
     scaling: Scaling,
     values: Mapping[str, F32],
     codes: Mapping[str, I32],
-) -> None:
+) -> tuple[float, float, int]:
     pooled = np.concatenate(
         [
             columns[name].values[columns[name].present].astype(np.float64)
@@ -163,6 +176,7 @@ def _encode_number(
             np.clip(scaled, -NUMBER_LIMIT, NUMBER_LIMIT).astype(np.float32),
             _missing_value(column),
         )
+    return low, width, len(distinct)
 
 
 def _normal(level: str) -> str:

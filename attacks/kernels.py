@@ -256,3 +256,76 @@ def isolation(
                     best[t, place] = d
     for t in range(m):
         mean[t] = best[t].mean()
+
+
+@compiled
+def matching_units(codes: I32, unit: I64, columns: I64, lows: I32, highs: I32, count: I64) -> None:
+    """In how many units each conjunction holds: 0, 1, or 2 for "two or more" (it stops looking there).
+
+    Args:
+        codes: (d, n).
+        unit: (n,) rows of one unit share a number.
+        columns: (q, c) the columns of each query's conditions; -1 where it has fewer.
+        lows: (q, c) a condition is low ≤ code ≤ high.
+        highs: (q, c).
+        count: (q,) out.
+    """
+    n = codes.shape[1]
+    for q in range(len(count)):
+        found = 0
+        first = np.int64(-1)
+        for j in range(n):
+            fits = True
+            for c in range(columns.shape[1]):
+                column = columns[q, c]
+                if column < 0:
+                    break
+                code = codes[column, j]
+                if code < lows[q, c] or code > highs[q, c]:
+                    fits = False
+                    break
+            if fits and unit[j] != first:
+                found += 1
+                if found == 2:
+                    break
+                first = unit[j]
+        count[q] = found
+
+
+@compiled
+def graded_match(targets: F32, base: F32, reach: F32, weights: F32, score: F32, index: I64) -> None:
+    """The row of `base` with the greatest weight of near cells: a cell gives the weight of the narrowest reach it is in.
+
+    Args:
+        targets: (d, m) values.
+        base: (d, n) values.
+        reach: (g, d) distances, ascending in g.
+        weights: (g, d, m) what a cell of a target is worth inside each reach, descending in g.
+        score: (m,) out, must come filled with -1.
+        index: (m,) out.
+    """
+    d, m = targets.shape
+    n = base.shape[1]
+    grades = reach.shape[0]
+    accumulated = np.empty(BLOCK, np.float32)
+    for start in range(0, n, BLOCK):
+        size = min(BLOCK, n - start)
+        for t in range(m):
+            for j in range(size):
+                accumulated[j] = 0.0
+            for c in range(d):
+                x = targets[c, t]
+                row = base[c, start : start + size]
+                for g in range(grades):
+                    # Each grade adds what it is worth beyond the next wider one, so that the loop has no branches.
+                    extra = weights[g, c, t] - (weights[g + 1, c, t] if g + 1 < grades else np.float32(0.0))
+                    if extra > 0:
+                        r = reach[g, c]
+                        for j in range(size):
+                            accumulated[j] += extra if abs(row[j] - x) <= r else np.float32(0.0)
+            best = score[t]
+            for j in range(size):
+                if accumulated[j] > best:
+                    best = accumulated[j]
+                    index[t] = start + j
+            score[t] = best

@@ -1,0 +1,238 @@
+"""Singling out: predicates that fit exactly one unit of the release, do they fit exactly one real person?
+
+Univariate predicates are extreme and unique values of one column; multivariate ones are conjunctions over three columns of
+a random synthetic row, numbers as "at least" above the median and "at most" below (the query generators of anonymeter,
+2211.10459, Cohen and Nissim 1904.06009). Each is tried on member and control tables of equal numbers of units: unequal
+ones bias the excess. Where the whole release gives fewer predicates than wanted, samples of it of the arms' size give
+more: a predicate that isolates in 2,000 units need not isolate in 50,000. R rests on the predicates really made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from attacks.attack import Adversary, Attack
+from attacks.bench import Bench, Bool
+from attacks.encoding import I32, I64, Encoded
+from attacks.statistics import excess_risk
+from release.protocols import Progress
+from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
+
+NAME = "singling_out"
+MOST = {"univariate": 20_000, "multivariate": 2_000}
+"""Predicates of each kind: univariate ones cost little, and a large release has many."""
+COLUMNS = 3
+BATCH = 4_000
+FEWEST_BATCHES = 3
+MOST_BATCHES = 25
+SAMPLES = 8
+HIGHEST = np.iinfo(np.int32).max
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Queries:
+    """Conjunctions of conditions low ≤ code ≤ high.
+
+    Attributes:
+        columns: (q, c), -1 where a query has fewer conditions. lows, highs: (q, c).
+    """
+
+    columns: I64
+    lows: I32
+    highs: I32
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def take(self, which: npt.NDArray[np.generic]) -> Queries:
+        """Those given by indices or a mask."""
+        return Queries(self.columns[which], self.lows[which], self.highs[which])
+
+    def joined(self, other: Queries) -> Queries:
+        """Both, each different query once, in order of first appearance."""
+        columns = np.concatenate([self.columns, other.columns])
+        lows, highs = np.concatenate([self.lows, other.lows]), np.concatenate([self.highs, other.highs])
+        key = np.concatenate([columns, lows, highs], axis=1)
+        first = np.sort(np.unique(key, axis=0, return_index=True)[1]) if len(key) else np.zeros(0, np.intp)
+        return Queries(columns[first], lows[first], highs[first])
+
+    def singled_out(self, table: Encoded) -> Bool:
+        """(q,) True where exactly one unit of the table has a row that fits."""
+        from attacks import kernels
+
+        count = np.zeros(len(self), np.int64)
+        kernels.matching_units(table.codes, table.units, self.columns, self.lows, self.highs, count)
+        return np.asarray(count == 1)
+
+
+def univariate(table: Encoded, missing_from: I64, numeric: Bool) -> Queries:
+    """Conditions on one column that single out in the table: unique values, and the ends of numbers."""
+    columns, lows, highs = [], [], []
+    for column, codes in enumerate(table.codes):
+        values, counts = np.unique(codes, return_counts=True)
+        for value in values[counts == 1].tolist():
+            columns.append(column)
+            lows.append(value)
+            highs.append(value)
+        present = values[values < missing_from[column]]
+        if numeric[column] and len(present):
+            columns.extend([column, column])
+            lows.extend([0, int(present[-1])])
+            highs.extend([int(present[0]), int(missing_from[column]) - 1])
+    made = Queries(
+        np.array(columns, np.int64).reshape(-1, 1),
+        np.array(lows, np.int32).reshape(-1, 1),
+        np.array(highs, np.int32).reshape(-1, 1),
+    )
+    return made.take(made.singled_out(table))
+
+
+def multivariate(
+    table: Encoded, missing_from: I64, numeric: Bool, wanted: int, rng: np.random.Generator
+) -> Queries:
+    """Up to `wanted` conjunctions over three columns of random rows that single out in the table."""
+    d, n = table.codes.shape
+    width = min(COLUMNS, d)
+    made = Queries(
+        np.zeros((0, width), np.int64), np.zeros((0, width), np.int32), np.zeros((0, width), np.int32)
+    )
+    medians = np.array(
+        [
+            np.median(codes[codes < end]) if is_number and (codes < end).any() else 0.0
+            for codes, end, is_number in zip(table.codes, missing_from, numeric, strict=True)
+        ]
+    )
+    for done in range(1, MOST_BATCHES + 1):
+        rows = rng.integers(n, size=BATCH)
+        columns = np.sort(np.argsort(rng.random((BATCH, d)), axis=1)[:, :width], axis=1)
+        codes = table.codes[columns, rows[:, None]]
+        ranged = numeric[columns] & (codes < missing_from[columns])
+        above = codes > medians[columns]
+        batch = Queries(
+            columns.astype(np.int64),
+            np.where(ranged & ~above, 0, codes).astype(np.int32),
+            np.where(ranged & above, missing_from[columns] - 1, codes).astype(np.int32),
+        )
+        made = made.joined(batch.take(batch.singled_out(table)))
+        hopeless = done >= FEWEST_BATCHES and len(made) / done < wanted / MOST_BATCHES / 10
+        if len(made) >= wanted or hopeless:
+            break
+    return made.take(np.arange(min(len(made), wanted)))
+
+
+def queries(bench: Bench, mode: str) -> Queries:
+    """The attacker's predicates, from the release alone."""
+    return bench.once(("queries", mode), lambda: _queries(bench, mode))
+
+
+def outcomes(bench: Bench, mode: str) -> tuple[Bool, Bool]:
+    """For each predicate, whether it singles out among members and among as many controls."""
+
+    def compute() -> tuple[Bool, Bool]:
+        arms = _equal_arms(bench)
+        asked = queries(bench, mode)
+        return asked.singled_out(arms[0]), asked.singled_out(arms[1])
+
+    return bench.once(("singled", mode), compute)
+
+
+def _queries(bench: Bench, mode: str) -> Queries:
+    rng = bench.stream(f"{NAME}:{mode}")
+    encoding = bench.encoding
+
+    def from_table(table: Encoded, wanted: int) -> Queries:
+        if mode == "univariate":
+            return univariate(table, encoding.missing_from, encoding.numeric)
+        return multivariate(table, encoding.missing_from, encoding.numeric, wanted, rng)
+
+    most = MOST[mode]
+    found = from_table(bench.synthetic, most)
+    size = min(bench.targets.n_members, bench.targets.n_controls)
+    for _ in range(SAMPLES):
+        if len(found) >= most or size >= bench.synthetic.n_rows:
+            break
+        sample = bench.synthetic.take(np.sort(rng.choice(bench.synthetic.n_rows, size, replace=False)))
+        found = found.joined(from_table(sample, most - len(found)))
+    if len(found) > most:
+        found = found.take(np.sort(rng.choice(len(found), most, replace=False)))
+    return found
+
+
+def _equal_arms(bench: Bench) -> tuple[Encoded, Encoded]:
+    if bench.base is not None:
+        return _equal_arms(bench.base)
+
+    def compute() -> tuple[Encoded, Encoded]:
+        rng = bench.stream(f"{NAME}:arms")
+        targets = bench.targets
+        size = min(targets.n_members, targets.n_controls)
+        arms = []
+        for arm in (targets.is_member, ~targets.is_member):
+            kept = rng.choice(np.flatnonzero(arm), size, replace=False)
+            rows = np.flatnonzero(np.isin(targets.unit, kept))
+            part = targets.rows.take(rows)
+            arms.append(Encoded(part.values, part.codes, targets.unit[rows]))
+        return arms[0], arms[1]
+
+    return bench.once("equal_arms", compute)
+
+
+def _run(bench: Bench, progress: Progress) -> ProbeReport:
+    evidence, bars = [], []
+    for done, mode in enumerate(("univariate", "multivariate")):
+        progress(done / 2, f"{mode} predicates")
+        outcome, shares = _measure(bench, mode)
+        evidence.append(
+            Evidence(
+                probe=NAME,
+                metric="excess_risk",
+                subject=mode,
+                outcome=outcome,
+                note="Excess risk R of a predicate that fits one synthetic record fitting exactly one real person.",
+            )
+        )
+        if shares:
+            bars.append({"what": mode, "members": shares[0], "controls": shares[1]})
+    exhibit = Exhibit(
+        probe=NAME,
+        title="Predicates from the release that fit exactly one real person",
+        kind="bars",
+        takeaway="Members above controls: what is unique in the release is unique because somebody's data made it so.",
+        data={"bars": bars},
+    )
+    return ProbeReport(evidence=tuple(evidence), exhibits=(exhibit,) if bars else ())
+
+
+def _measure(bench: Bench, mode: str) -> tuple[Measured | NotMeasured, tuple[float, float] | None]:
+    size = min(bench.targets.n_members, bench.targets.n_controls)
+    if not size or not bench.synthetic.n_rows:
+        reason = f"{bench.targets.n_members:,} members, {bench.targets.n_controls:,} controls, {bench.synthetic.n_rows:,} rows"
+        return NotMeasured(reason=f"{reason}: all three are needed", needed=1), None
+    members, controls = outcomes(bench, mode)
+    n = len(members)
+    if not n:
+        # No predicate, no guess: this attacker cannot single anybody out, and that is a measured zero.
+        return Measured(estimate=0.0, low=0.0, high=0.0, trials=0), None
+    return excess_risk(int(members.sum()), n, int(controls.sum()), n), (
+        float(members.mean()),
+        float(controls.mean()),
+    )
+
+
+ATTACK = Attack(
+    name=NAME,
+    summary=(
+        "Makes descriptions that fit exactly one synthetic record and counts how often they fit exactly one real person. "
+        "If that works better for people whose data were used than for others, the release lets them be singled out."
+    ),
+    adversary=Adversary(
+        goal="describe exactly one person",
+        knowledge="none of the generator",
+        data="the release alone",
+    ),
+    paper="WP216; Cohen and Nissim 1904.06009; anonymeter 2211.10459",
+    run=_run,
+)
