@@ -13,12 +13,18 @@ import numpy as np
 
 from release.errors import InputError
 from release.protocols import Arena, Probe, Progress, no_progress
+from release.quality.associations import ASSOCIATIONS
 from release.quality.bias import BIAS
+from release.quality.cleanliness import CLEANLINESS
+from release.quality.coverage import COVERAGE
 from release.quality.ground import Pen
 from release.quality.marginals import MARGINALS
 from release.quality.missingness import MISSINGNESS
+from release.quality.rules import RULES
+from release.quality.shapes import SHAPES
 from release.quality.tails import TAILS
 from release.quality.tstr import TSTR
+from release.quality.two_sample import TWO_SAMPLE
 from release.records import ProbeReport
 
 
@@ -29,7 +35,19 @@ def _table(*probes: Probe) -> Mapping[str, Probe]:
     return MappingProxyType(dict(zip(names, probes, strict=True)))
 
 
-PROBES: Mapping[str, Probe] = _table(MARGINALS, MISSINGNESS, TAILS, BIAS, TSTR)
+PROBES: Mapping[str, Probe] = _table(
+    MARGINALS,
+    SHAPES,
+    ASSOCIATIONS,
+    MISSINGNESS,
+    RULES,
+    TAILS,
+    CLEANLINESS,
+    BIAS,
+    COVERAGE,
+    TWO_SAMPLE,
+    TSTR,
+)
 """Every quality probe by its name in the evidence."""
 
 

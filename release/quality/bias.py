@@ -82,7 +82,7 @@ class Bias:
             evidence.append(pen(_METRIC, column, found[level][0], f"worst of {len(found)} subgroups"))
             rows += [(f"{column} = {name}", one, two) for name, (_, one, two) in found.items()]
         evidence.append(_worst(pen, evidence))
-        evidence += _slices(pen, real, synthetic, rates)
+        evidence += _slices(pen, target, real, synthetic, rates)
         return ProbeReport(evidence=tuple(evidence), exhibits=_picture(target, rows))
 
 
@@ -147,7 +147,9 @@ def _worst(pen: Pen, evidence: list[Evidence]) -> Evidence:
     return pen(_METRIC, "", known[name], f"worst column: {name}")
 
 
-def _slices(pen: Pen, real: Table, synthetic: Table, rates: tuple[FloatArray, FloatArray]) -> list[Evidence]:
+def _slices(
+    pen: Pen, target: Target, real: Table, synthetic: Table, rates: tuple[FloatArray, FloatArray]
+) -> list[Evidence]:
     evidence = []
     for part in real.schema.slices:
         inside, also = slice_mask(real, part.where), slice_mask(synthetic, part.where)
@@ -155,7 +157,8 @@ def _slices(pen: Pen, real: Table, synthetic: Table, rates: tuple[FloatArray, Fl
         few = too_few(*units)
         one, two = gap(inside, rates[0], real.units), gap(also, rates[1], synthetic.units)
         if few is None and one is not None and two is not None:
-            evidence.append(pen(_METRIC, slice_subject(part), amplification(one, two, min(units))))
+            note = "the slice is defined by the outcome itself" if target.name in part.where else ""
+            evidence.append(pen(_METRIC, slice_subject(part), amplification(one, two, min(units)), note))
         else:
             reason = (
                 few.reason if few is not None else "the slice is empty, or is everybody, in one of the tables"

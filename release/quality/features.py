@@ -73,6 +73,12 @@ class Encoding:
         return tuple(names)
 
 
+def trainable(matrix: FloatArray) -> FloatArray:
+    """The matrix of `Encoding.trees` with columns that are missing in every row set to 0: they carry nothing, and trees refuse them."""
+    empty = np.isnan(matrix).all(axis=0)
+    return np.where(empty, 0.0, matrix) if empty.any() else matrix
+
+
 def lay_encoding(tables: Sequence[Table], features: Sequence[str]) -> Encoding:
     """The encoding of these columns for all the tables; rare levels are merged by the first table's counts."""
     return Encoding(tuple(_axis(tables[0].schema.column(name), tables) for name in features))

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from release.data.schema import ColumnSpec, Range, Role, Slice
-from release.data.table import Column, Table
+from release.data.constraints import matches
+from release.data.schema import Range, Role, Slice
+from release.data.table import Table
 from release.protocols import Arena
 from release.records import Evidence, Measured, NotMeasured
 
@@ -61,31 +62,8 @@ def slice_mask(table: Table, where: Mapping[str, tuple[str, ...] | Range]) -> Bo
     for name, condition in where.items():
         if name not in table.columns:
             return np.zeros(len(table), dtype=bool)
-        mask &= _holds(table.schema.column(name), table[name], condition)
+        mask &= matches(table.schema.column(name), table[name], condition)
     return mask
-
-
-def _holds(spec: ColumnSpec, column: Column, condition: tuple[str, ...] | Range) -> BoolArray:
-    if isinstance(condition, Range):
-        low, high = spec.to_number(condition.min), spec.to_number(condition.max)
-        values = column.values.astype(np.float64)
-        return np.asarray(column.present & (values >= low) & (values <= high))
-    kinds = [number for number, code in enumerate(spec.missing, start=1) if code.code in condition]
-    hit = np.isin(column.missing, kinds)
-    if spec.kind.coded:
-        wanted = [code for code, level in enumerate(column.levels) if level in condition]
-        return np.asarray(hit | (column.present & np.isin(column.values, wanted)))
-    numbers = [_number(spec, value) for value in condition]
-    return np.asarray(hit | (column.present & np.isin(column.values, [n for n in numbers if n is not None])))
-
-
-def _number(spec: ColumnSpec, value: str) -> float | None:
-    try:
-        return spec.to_number(
-            value if not spec.kind.numeric or spec.kind.value.startswith("date") else float(value)
-        )
-    except ValueError:
-        return None
 
 
 def groups(table: Table, name: str) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from release.data.schema import Role, Schema
 from release.data.table import Table
-from release.quality.features import Encoding, lay_encoding
+from release.quality.features import Encoding, lay_encoding, trainable
 from release.quality.intervals import FEWEST_UNITS
 from release.quality.scores import auc, one_against_rest, r_squared
 from release.records import NotMeasured, Task
@@ -198,7 +198,7 @@ def fit(family: Family, target: Target, train: Table, encoding: Encoding, seed: 
     if len(np.unique(outcome)) < 2:
         return NotMeasured(reason="the training rows have one value of the target only")
     model = _FAMILIES[family](bool(target.classes), encoding, seed)
-    matrix = encoding.linear(usable, usable) if family is Family.LINEAR else encoding.trees(usable)
+    matrix = encoding.linear(usable, usable) if family is Family.LINEAR else trainable(encoding.trees(usable))
     with warnings.catch_warnings():
         # A linear model that stops before full convergence still predicts; its score says how well.
         warnings.simplefilter("ignore")

@@ -1,15 +1,16 @@
-"""Tails: whether the extremes and the rare categories of the real table are there, as often as there.
+"""Tails: whether the outliers, extremes and rare categories of the real table are there, as often as there.
 
-Rules: an outlier is a present value below the real 1 % or above the real 99 % point (about 2 % of a continuous column; none of
-a column whose ends are heavy values, which then has no tail to measure); the ratio is synthetic over real, with
-half a row added to both counts; its interval is that of the logarithm, by unit. A rare category is one that fewer than
-1 % of the real rows have, and at least `FEWEST_RARE` rows. Fewer outliers than the real data is a finding, too.
+Rules: an outlier is a present value farther than 1.5 interquartile ranges outside the real quartiles (Tukey); a column has a tail to
+measure where at least `TAIL_SHARE` of its real values are outliers (rarer ones no private release of ten thousand
+rows can count); what other columns gained or lost is the metric `outlier_rate_difference`. An extreme is a value beyond the real 1 % or
+99 % point. Ratios are synthetic over real with half a row added to both counts, their intervals those of the logarithm,
+by unit. A rare category is one that fewer than 1 % of the real rows have, and at least `FEWEST_RARE` rows.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +19,14 @@ import numpy.typing as npt
 from release.data.table import Column, Table
 from release.protocols import Arena, Progress, no_progress
 from release.quality.ground import Part, Pen, parts
-from release.quality.intervals import Z, too_few, variance_of_mean
+from release.quality.intervals import Z, measured, too_few, variance_of_mean
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 
 FEWEST_OUTLIERS = 20
 """A column with fewer real outliers has no tail that could be measured."""
+TAIL_SHARE = 0.01
+FENCE = 1.5
+"""Tukey's factor (Exploratory Data Analysis, 1977, section 2D)."""
 FEWEST_RARE = 5
 RARE_SHARE = 0.01
 
@@ -56,6 +60,15 @@ TAILS = Tails()
 
 
 def fences(column: Column) -> tuple[float, float]:
+    """Tukey's fences of the present values; of none (−∞, ∞)."""
+    values = column.values[column.present].astype(np.float64)
+    if not len(values):
+        return (-math.inf, math.inf)
+    low, high = np.quantile(values, [0.25, 0.75])
+    return (float(low - FENCE * (high - low)), float(high + FENCE * (high - low)))
+
+
+def extremes(column: Column) -> tuple[float, float]:
     """The 1 % and 99 % points of the present values; of none (−∞, ∞)."""
     values = column.values[column.present].astype(np.float64)
     if not len(values):
@@ -92,48 +105,74 @@ def rate_ratio(
     return Measured(estimate=ratio, low=ratio / spread, high=ratio * spread, trials=trials)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """Ratios by column that has a tail, differences by column, and the columns without a tail."""
+
+    ratios: Mapping[str, Measured | NotMeasured]
+    differences: Mapping[str, Measured | NotMeasured]
+    bare: tuple[str, ...]
+
+
+def _compare(part: Part, ends: Callable[[Column], tuple[float, float]], least_share: float) -> _Found:
+    trials = min(part.real.n_units, part.synthetic.n_units)
+    ratios: dict[str, Measured | NotMeasured] = {}
+    differences: dict[str, Measured | NotMeasured] = {}
+    bare = []
+    for spec in part.real.schema.released:
+        if not spec.kind.numeric:
+            continue
+        low, high = ends(part.real[spec.name])
+        hits = [outside(table[spec.name], low, high) for table in (part.real, part.synthetic)]
+        error = math.sqrt(
+            sum(
+                variance_of_mean(hit.astype(np.float64), table.units)
+                for hit, table in zip(hits, (part.real, part.synthetic), strict=True)
+            )
+        )
+        differences[spec.name] = measured(
+            float(hits[1].mean() - hits[0].mean()), error, trials, least=-1.0, most=1.0
+        )
+        if int(hits[0].sum()) < max(FEWEST_OUTLIERS, least_share * len(part.real)):
+            bare.append(spec.name)
+            continue
+        ratios[spec.name] = rate_ratio(hits[0], hits[1], part, trials)
+    return _Found(ratios=ratios, differences=differences, bare=tuple(bare))
+
+
 def _measure_part(part: Part) -> tuple[list[Evidence], list[Exhibit]]:
     pen = Pen(TAILS.name)
     metrics = ("outlier_rate_ratio",) if part.subject else ("outlier_rate_ratio", "rare_category_coverage")
     few = too_few(part.real.n_units, part.synthetic.n_units)
     if few is not None:
         return [*pen.none(metrics, part.subject, few.reason, few.needed)], []
-    trials = min(part.real.n_units, part.synthetic.n_units)
-    ratios: dict[str, Measured | NotMeasured] = {}
-    bare = []
-    for spec in part.real.schema.released:
-        if not spec.kind.numeric:
-            continue
-        low, high = fences(part.real[spec.name])
-        hits = [outside(table[spec.name], low, high) for table in (part.real, part.synthetic)]
-        if int(hits[0].sum()) < FEWEST_OUTLIERS:
-            bare.append(spec.name)
-            continue
-        ratios[spec.name] = rate_ratio(hits[0], hits[1], part, trials)
-    evidence = [_worst(pen, part.subject, ratios, bare)]
+    outliers = _compare(part, fences, TAIL_SHARE)
+    evidence = [_worst(pen, "outlier_rate_ratio", part.subject, outliers)]
     exhibits: list[Exhibit] = []
     if not part.subject:
-        evidence += [pen("outlier_rate_ratio", name, figure) for name, figure in ratios.items()]
+        far = _compare(part, extremes, 0.0)
+        evidence += [pen("outlier_rate_ratio", name, figure) for name, figure in outliers.ratios.items()]
+        evidence += [
+            pen("outlier_rate_difference", name, figure) for name, figure in outliers.differences.items()
+        ]
+        evidence.append(_worst(pen, "extreme_rate_ratio", "", far))
+        evidence += [pen("extreme_rate_ratio", name, figure) for name, figure in far.ratios.items()]
         evidence.append(_coverage(pen, part.real, part.synthetic))
-        exhibits += _picture(ratios)
+        exhibits += _picture("Outliers", "outliers", outliers.ratios)
+        exhibits += _picture("Extreme values", "values beyond the real 1 % and 99 % points", far.ratios)
     return evidence, exhibits
 
 
-def _worst(pen: Pen, subject: str, ratios: Mapping[str, Measured | NotMeasured], bare: list[str]) -> Evidence:
-    known = {name: figure for name, figure in ratios.items() if isinstance(figure, Measured)}
-    without = f"; no measurable tail: {', '.join(bare)}" if bare else ""
-    if len(known) < len(ratios):
-        return pen(
-            "outlier_rate_ratio",
-            subject,
-            NotMeasured(reason="a column's ratio could not be measured"),
-            without,
-        )
+def _worst(pen: Pen, metric: str, subject: str, found: _Found) -> Evidence:
+    known = {name: figure for name, figure in found.ratios.items() if isinstance(figure, Measured)}
+    without = f"; no measurable tail: {', '.join(found.bare)}" if found.bare else ""
+    if len(known) < len(found.ratios):
+        return pen(metric, subject, NotMeasured(reason="a column's ratio could not be measured"), without)
     if not known:
-        reason = f"no numeric column has {FEWEST_OUTLIERS} real values beyond its 1 % and 99 % points"
-        return pen("outlier_rate_ratio", subject, NotMeasured(reason=reason), without)
+        reason = f"no numeric column has a tail of {FEWEST_OUTLIERS} real values or more"
+        return pen(metric, subject, NotMeasured(reason=reason), without)
     name = max(known, key=lambda key: abs(math.log(known[key].estimate)))
-    return pen("outlier_rate_ratio", subject, known[name], f"worst column: {name}{without}")
+    return pen(metric, subject, known[name], f"worst column: {name}{without}")
 
 
 def rare_levels(column: Column) -> list[str]:
@@ -174,18 +213,18 @@ def _coverage(pen: Pen, real: Table, synthetic: Table) -> Evidence:
     )
 
 
-def _picture(ratios: Mapping[str, Measured | NotMeasured]) -> list[Exhibit]:
+def _picture(title: str, what: str, ratios: Mapping[str, Measured | NotMeasured]) -> list[Exhibit]:
     known = {name: figure for name, figure in ratios.items() if isinstance(figure, Measured)}
     if not known:
         return []
     name = max(known, key=lambda key: abs(math.log(known[key].estimate)))
-    word = "lost" if known[name].estimate < 1 else "gained"
+    word = "too few" if known[name].estimate < 1 else "too many"
     return [
         Exhibit(
             probe=TAILS.name,
-            title="Outliers, release over real table, by column",
+            title=f"{title}, release over real table, by column",
             kind="intervals",
-            takeaway=f"{name} has {word} most of its tail: {known[name].estimate:.2f} times the real rate of extreme values.",
+            takeaway=f"{name} is farthest off, with {word} {what}: {known[name].estimate:.2f} times the real rate.",
             data={
                 "labels": list(known),
                 "values": [figure.estimate for figure in known.values()],

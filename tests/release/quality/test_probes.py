@@ -56,16 +56,16 @@ def test_missing_rates_see_what_was_filled_in():
 
 def test_outlier_ratio_by_hand():
     schema = schema_of(number_spec("a", -10_000, 10_000), coded_spec("b", ["x", "y", "z"]))
-    values = np.arange(5000.0)
+    # Quartiles near 1.25 and 3.75, fences near -2.5 and 7.5: of 100 outliers at 9, 50 stay.
+    values = np.concatenate([np.linspace(0, 5, 4900), np.full(100, 9.0)])
     real = table_of(schema, a=values, b=[0] * 4980 + [1] * 20)
-    # Fences are the values of rank 50 and 4950: 49 and 4949 → 49 below, 50 above. Half of those stay.
-    half = np.where((values < 25) | (values > 4974), 1000.0, values)
-    synthetic = table_of(schema, a=half, b=[0] * 5000)
+    synthetic = table_of(schema, a=np.concatenate([values[:4950], np.full(50, 1.0)]), b=[0] * 5000)
     found = figures(TAILS.measure(arena_of(real, synthetic, real, None), np.random.default_rng(0)))
     ratio = found["outlier_rate_ratio", "a"]
-    assert ratio.estimate == pytest.approx(49.5 / 99.5)
-    spread = math.exp(1.6449 * math.sqrt((1 - 0.0098) / 49 + (1 - 0.0198) / 99))
-    assert ratio.high / ratio.estimate == pytest.approx(spread, rel=0.03)
+    assert ratio.estimate == pytest.approx(50.5 / 100.5)
+    spread = math.exp(1.6449 * math.sqrt((1 - 0.01) / 50 + (1 - 0.02) / 100))
+    assert ratio.high / ratio.estimate == pytest.approx(spread, rel=0.02)
+    assert found["outlier_rate_difference", "a"].estimate == pytest.approx(-0.01)
     assert found["rare_category_coverage", ""].estimate == 0.0
     assert found["rare_category_coverage", ""].trials == 1
 
@@ -83,6 +83,7 @@ def test_a_tail_lost_altogether_is_a_small_ratio_with_an_interval():
     synthetic = people(3000, rng)
     middle = synthetic["income"].present & (np.abs(synthetic["income"].values - 20_000) < 10_000)
     found = measure(TAILS, synthetic.take(np.flatnonzero(middle)))
+    assert found["extreme_rate_ratio", "income"].high < 0.5
     ratio = found["outlier_rate_ratio", "income"]
     assert ratio.estimate < 0.05
     assert 0 < ratio.low < ratio.high < 0.5

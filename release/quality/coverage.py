@@ -1,0 +1,210 @@
+"""α-precision and β-recall: is the release inside the real data's typical region, and does it fill that region?
+
+Rules: after Alaa et al. (2102.08921, sections 2-3) with the plain embedding of their code (scaled columns, one-hot levels, no
+network): the α-support of a sample is the ball round its centre that holds α of it. P(α) is the share of synthetic rows in the
+real α-support; R(β) the share of real rows that have a synthetic row of the synthetic β-support no farther than their nearest
+other real row. Each is summed up as 1 − 2 ∫ |P(α) − α| dα: 1 is perfect. Also `authenticity`: the share of synthetic rows that lie
+farther from their nearest real row than that row lies from its own nearest real neighbour; a release that copies has little of it.
+At most `ROWS` rows a side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from release.data.table import Table
+from release.protocols import Arena, Progress, no_progress
+from release.quality.features import Encoding, FloatArray, lay_encoding
+from release.quality.ground import Pen, real_table
+from release.quality.intervals import bootstrap_weights, measured, too_few
+from release.quality.models import thin
+from release.records import Evidence, Exhibit, ProbeReport
+
+ROWS = 4_000
+REPEATS = 60
+LEVELS = np.linspace(0.0, 1.0, 31)
+_METRICS = ("alpha_precision", "beta_recall", "authenticity")
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Geometry:
+    """What the three figures are made of; all distances are Euclidean in the embedding.
+
+    Attributes:
+        real_radius: each real row's distance from the real centre, (n,).
+        synthetic_radius: each synthetic row's distance from the real centre, (m,).
+        covered_from: for each real row the least β at which a synthetic row of the β-support lies close enough, (n,);
+            above 1 where there is none.
+        authentic: whether each synthetic row is no copy, (m,).
+    """
+
+    real_radius: FloatArray
+    synthetic_radius: FloatArray
+    covered_from: FloatArray
+    authentic: BoolArray
+
+
+def geometry(real: FloatArray, synthetic: FloatArray) -> Geometry:
+    """Distances between real (n, d) and synthetic (m, d) rows. Memory n × m in blocks."""
+    from sklearn.neighbors import NearestNeighbors
+
+    centre, other = real.mean(axis=0), synthetic.mean(axis=0)
+    spacing = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(real).kneighbors(real)[0][:, 1]
+    nearest, which = NearestNeighbors(n_neighbors=1, algorithm="brute").fit(real).kneighbors(synthetic)
+    radius = np.linalg.norm(synthetic - other, axis=1)
+    # β at which a synthetic row enters the synthetic β-support: its rank among the radii.
+    enters = (np.searchsorted(np.sort(radius), radius, side="right")) / len(radius)
+    covered = np.full(len(real), 2.0)
+    squares = (synthetic**2).sum(axis=1)
+    for start in range(0, len(real), 500):
+        block = real[start : start + 500]
+        distance = np.sqrt(
+            np.maximum((block**2).sum(axis=1)[:, None] + squares - 2 * block @ synthetic.T, 0.0)
+        )
+        near = distance <= spacing[start : start + 500, None] + 1e-9
+        covered[start : start + 500] = np.where(near, enters, 2.0).min(axis=1)
+    return Geometry(
+        real_radius=np.linalg.norm(real - centre, axis=1),
+        synthetic_radius=np.linalg.norm(synthetic - centre, axis=1),
+        covered_from=covered,
+        authentic=np.asarray(nearest[:, 0] > spacing[which[:, 0]]),
+    )
+
+
+def precision_curve(found: Geometry, real_weights: FloatArray, synthetic_weights: FloatArray) -> FloatArray:
+    """P(α) at `LEVELS` under row weights."""
+    order = np.argsort(found.real_radius)
+    cumulated = np.cumsum(real_weights[order]) / real_weights.sum()
+    place = np.minimum(np.searchsorted(cumulated, LEVELS - 1e-12), len(order) - 1)
+    radii = np.where(LEVELS > 0, found.real_radius[order][place], -1.0)
+    ranked = np.argsort(found.synthetic_radius)
+    mass = np.concatenate([[0.0], np.cumsum(synthetic_weights[ranked])]) / synthetic_weights.sum()
+    return np.asarray(mass[np.searchsorted(found.synthetic_radius[ranked], radii + 1e-12, side="right")])
+
+
+def recall_curve(found: Geometry, real_weights: FloatArray) -> FloatArray:
+    """R(β) at `LEVELS` under row weights of the real rows."""
+    order = np.argsort(found.covered_from)
+    mass = np.concatenate([[0.0], np.cumsum(real_weights[order])]) / real_weights.sum()
+    return np.asarray(mass[np.searchsorted(found.covered_from[order], LEVELS + 1e-12, side="right")])
+
+
+def summed(curve: FloatArray) -> float:
+    """1 − 2 ∫ |curve(α) − α| dα."""
+    gap = np.abs(curve - LEVELS)
+    return float(1.0 - (gap[1:] + gap[:-1]) @ np.diff(LEVELS))
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The `coverage` probe."""
+
+    name: str = "coverage"
+    summary: str = (
+        "Looks at rows as points: does the release stay where real rows are (α-precision), and does it reach everywhere where they are "
+        "(β-recall)? Low recall means that kinds of people are absent."
+    )
+
+    def measure(
+        self, arena: Arena, rng: np.random.Generator, progress: Progress = no_progress
+    ) -> ProbeReport:
+        """The three figures and both curves."""
+        progress(0.0, "distances between rows")
+        pen = Pen(self.name)
+        real, synthetic = real_table(arena), arena.synthetic
+        few = too_few(real.n_units, synthetic.n_units)
+        if few is not None:
+            return ProbeReport(evidence=pen.none(_METRICS, "", few.reason, few.needed))
+        sides = (thin(real, ROWS, rng), thin(synthetic, ROWS, rng))
+        encoding = lay_encoding(sides, tuple(real.columns))
+        points = [encoding.linear(side, sides[0]) for side in sides]
+        if float(points[0].std(axis=0).max()) == 0.0:
+            return ProbeReport(evidence=pen.none(_METRICS, "", "every real row is the same"))
+        found = geometry(*points)
+        plain = [np.ones(len(side)) for side in sides]
+        curves = (precision_curve(found, *plain), recall_curve(found, plain[0]))
+        draws = zip(
+            (row for block in bootstrap_weights(sides[0].units, REPEATS, rng) for row in block),
+            (row for block in bootstrap_weights(sides[1].units, REPEATS, rng) for row in block),
+            strict=True,
+        )
+        repeats = np.array(
+            [
+                (
+                    summed(precision_curve(found, a, b)),
+                    summed(recall_curve(found, a)),
+                    float(b @ found.authentic / b.sum()),
+                )
+                for a, b in draws
+            ]
+        )
+        estimates = (summed(curves[0]), summed(curves[1]), float(found.authentic.mean()))
+        trials = min(side.n_units for side in sides)
+        reference = _reference(arena.controls, encoding, sides[0], points[0], len(sides[1]), rng)
+        evidence: list[Evidence] = [
+            pen(
+                metric,
+                "",
+                measured(value, float(error), trials, least=0.0, most=1.0),
+                reference.get(metric, ""),
+            )
+            for metric, value, error in zip(_METRICS, estimates, repeats.std(axis=0, ddof=1), strict=True)
+        ]
+        return ProbeReport(evidence=tuple(evidence), exhibits=(_picture(estimates, curves),))
+
+
+COVERAGE = Coverage()
+
+
+def _reference(
+    controls: Table,
+    encoding: Encoding,
+    fitted_on: Table,
+    real: FloatArray,
+    size: int,
+    rng: np.random.Generator,
+) -> dict[str, str]:
+    """What held-out real rows score in the release's place, as a note by metric; nothing where they are too few."""
+    if too_few(controls.n_units) is not None:
+        return {}
+    fresh = thin(controls, size, rng)
+    found = geometry(real, encoding.linear(fresh, fitted_on))
+    plain = (np.ones(len(real)), np.ones(len(fresh)))
+    values = (
+        summed(precision_curve(found, *plain)),
+        summed(recall_curve(found, plain[0])),
+        float(found.authentic.mean()),
+    )
+    return {
+        metric: f"{len(fresh)} held-out real rows score {value:.3f}"
+        for metric, value in zip(_METRICS, values, strict=True)
+    }
+
+
+def _picture(estimates: tuple[float, float, float], curves: tuple[FloatArray, FloatArray]) -> Exhibit:
+    weaker = (
+        "stays close to the typical real rows" if estimates[0] >= estimates[1] else "reaches the real rows"
+    )
+    return Exhibit(
+        probe=COVERAGE.name,
+        title="α-precision and β-recall curves",
+        kind="lines",
+        takeaway=(
+            f"Precision {estimates[0]:.2f}, recall {estimates[1]:.2f} of 1: the release {weaker} better than it does the other."
+        ),
+        data={
+            "x": LEVELS.tolist(),
+            "x_label": "share of the support (α, β)",
+            "y_label": "share of rows inside",
+            "series": {
+                "α-precision": curves[0].tolist(),
+                "β-recall": curves[1].tolist(),
+                "perfect": LEVELS.tolist(),
+            },
+        },
+    )
