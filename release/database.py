@@ -97,6 +97,7 @@ class Database:
         if len(key) < 16:
             raise FaultError(f"the workspace's key has {len(key)} bytes, not at least 16", mend="restore it")
         self._engine = _engine(url)
+        self._sqlite = self._engine.dialect.name == "sqlite"
         self._key = key
         self._clock = clock
 
@@ -118,15 +119,10 @@ class Database:
                 before = _logs(connection)
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-                for log in (
-                    _logs(connection) - before
-                ):  # a new log's head gets its seal here, where the key is
+                # A new log's head gets its seal here, where the key is.
+                for log in _logs(connection) - before:
                     seal = _seal(log, 0, "", "", self._key)
                     connection.execute(HEADS.update().where(HEADS.c.log == log).values(seal=seal))
-
-    def close(self) -> None:
-        """Give the connections back."""
-        self._engine.dispose()
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -143,10 +139,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """A consistent look without the write lock; `now` is checked against the last entry's time all the same."""
-        with _faults(), self._engine.connect() as connection, connection.begin():
-            heads = connection.execute(sa.select(HEADS)).all()
-            last = max((_moment(head.at) for head in heads if head.at), default=None)
-            yield Transaction(connection=connection, now=self._now(last), key=self._key)
+        with _faults(), self._engine.connect() as plain:
+            snapshot = {} if self._sqlite else {"isolation_level": "REPEATABLE READ"}
+            connection = plain.execution_options(**snapshot)
+            with connection.begin():
+                heads = connection.execute(sa.select(HEADS)).all()
+                last = max((_moment(head.at) for head in heads if head.at), default=None)
+                yield Transaction(connection=connection, now=self._now(last), key=self._key)
 
     def head(self, log: str) -> tuple[int, KeyedDigest]:
         """Length and last digest of a log: note it outside (a signed bundle, paper) to find a database put back."""
@@ -293,7 +292,7 @@ def _faults() -> Iterator[None]:
 
 def _engine(url: str | sa.URL) -> sa.Engine:
     with _faults():
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(url, poolclass=sa.NullPool)  # nothing is held open: safe across forks
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _prepare_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)

@@ -130,7 +130,9 @@ class World:
     clock: FakeClock
     judge: FakeJudge = field(default_factory=FakeJudge)
 
-    def propose(self, *, epsilon: float = 1.0, purpose: Purpose = Purpose.ANALYSIS, by: Person = ANNA, **changes):
+    def propose(
+        self, *, epsilon: float = 1.0, purpose: Purpose = Purpose.ANALYSIS, by: Person = ANNA, **changes
+    ):
         request = self.registry.propose(
             **{
                 "dataset": DatasetId("clinic"),
@@ -171,7 +173,9 @@ class World:
     def evidence(self, candidate: Sha256, value: float = 0.05) -> EvidenceSet:
         outcome = Measured(estimate=value, low=value, high=value, trials=100)
         item = Evidence(probe="fake", metric="harm", subject="", outcome=outcome)
-        return EvidenceSet(candidate=candidate, suite="quick", probes=("fake",), evidence=(item,), controls=())
+        return EvidenceSet(
+            candidate=candidate, suite="quick", probes=("fake",), evidence=(item,), controls=()
+        )
 
     def verdict(self, release) -> Verdict:
         from release.canonical import keyed_digest
