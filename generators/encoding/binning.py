@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from generators.encoding.grid import Grid
 from generators.encoding.options import Binner, EncodingOptions
 from generators.encoding.tree import Leaves, depth_of, grow, project
 from release.protocols import NoiseSource
@@ -52,56 +53,49 @@ class Binning(Protocol):
 
     def describe(self) -> dict[str, Any]: ...
 
-    def measure(self, cells: IntArray, size: int, noise: NoiseSource) -> Measured:
-        """Reads `cells` (shape (n,), 0 … size - 1) through noise only."""
+    def measure(self, cells: IntArray, grid: Grid, noise: NoiseSource) -> Measured:
+        """Reads `cells` (shape (n,), of this grid) through noise only."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TreeBinning:
-    """The adaptive noisy tree of `tree.py`. Δ₂ of one level is k, so ρ = depth / (2 · multiplier²).
+    """The adaptive noisy tree of `tree.py`. Δ₂ of one level is k, so a level of share s costs s·ρ = 1 / (2 m²).
 
     Attributes:
         rho: what it spends.
         rows: k.
-        depth: levels of the tree; fixed before the data is seen.
-        fan_out: children of a node.
-        expand: see `EncodingOptions`.
+        shares: of ρ, level by level, summing to 1.
+        fan_out: children of the root.
     """
 
     rho: float
     rows: int
-    depth: int
+    shares: tuple[float, ...]
     fan_out: int
-    expand: float
 
     @property
-    def multiplier(self) -> float:
-        """σ / k of every count."""
-        return math.sqrt(self.depth / (2.0 * self.rho))
+    def multipliers(self) -> tuple[float, ...]:
+        """M = σ / k of the counts of each level."""
+        return tuple(math.sqrt(1.0 / (2.0 * self.rho * share)) for share in self.shares)
 
     def events(self, label: str) -> tuple[DpEvent, ...]:
         """One discrete Gaussian histogram a level."""
-        return (
-            DpEvent(
-                label=label,
-                mechanism=Mechanism.DISCRETE_GAUSSIAN,
-                parameter=self.multiplier,
-                count=self.depth,
-            ),
+        return tuple(
+            DpEvent(label=label, mechanism=Mechanism.DISCRETE_GAUSSIAN, parameter=multiplier)
+            for multiplier in self.multipliers
         )
 
     def describe(self) -> dict[str, Any]:
         """For people and digests."""
-        return {"binner": Binner.TREE.value, "depth": self.depth, "sigma": self.multiplier * self.rows}
+        return {"binner": Binner.TREE.value, "sigmas": [m * self.rows for m in self.multipliers]}
 
-    def measure(self, cells: IntArray, size: int, noise: NoiseSource) -> Measured:
+    def measure(self, cells: IntArray, grid: Grid, noise: NoiseSource) -> Measured:
         """The tree's leaves; the bins are left to `bins_from`."""
-        sigma = self.multiplier * self.rows
-        leaves = grow(
-            cells, size, depth=self.depth, fan_out=self.fan_out, sigma=sigma, expand=self.expand, noise=noise
-        )
-        return Measured(leaves=leaves, sigma=sigma, starts=None)
+        sigmas = [multiplier * self.rows for multiplier in self.multipliers]
+        zero = int(grid.cells(np.zeros(1))[0])
+        leaves = grow(cells, grid.size, zero=zero, fan_out=self.fan_out, sigmas=sigmas, noise=noise)
+        return Measured(leaves=leaves, sigma=min(sigmas), starts=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,12 +139,12 @@ class PrivTreeBinning:
             "sigma": self.shape_multiplier * self.rows,
         }
 
-    def measure(self, cells: IntArray, size: int, noise: NoiseSource) -> Measured:
+    def measure(self, cells: IntArray, grid: Grid, noise: NoiseSource) -> Measured:
         """Split, then count inside the bins."""
         scale = 3.0 * self.rows / self.epsilon
         decay = math.ceil(scale * math.log(2.0))
         ordered = np.sort(cells)
-        first, last = np.zeros(1, dtype=np.int64), np.full(1, size - 1, dtype=np.int64)
+        first, last = np.zeros(1, dtype=np.int64), np.full(1, grid.size - 1, dtype=np.int64)
         done = []
         depth = 0
         while len(first):
@@ -163,7 +157,7 @@ class PrivTreeBinning:
             first, last = np.concatenate([low, middle + 1]), np.concatenate([middle, high])
             depth += 1
         starts = np.sort(np.concatenate(done))
-        return _shaped(ordered, starts, size, self.shape_multiplier * self.rows, self.max_bins, noise)
+        return _shaped(ordered, starts, grid.size, self.shape_multiplier * self.rows, self.max_bins, noise)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,10 +204,10 @@ class QuantileBinning:
             "sigma": self.shape_multiplier * self.rows,
         }
 
-    def measure(self, cells: IntArray, size: int, noise: NoiseSource) -> Measured:
+    def measure(self, cells: IntArray, grid: Grid, noise: NoiseSource) -> Measured:
         """Halve, then count inside the bins."""
         ordered = np.sort(cells)
-        parts = [(0, size - 1)]
+        parts = [(0, grid.size - 1)]
         for _ in range(self.depth):
             halves = []
             for low, high in parts:
@@ -229,16 +223,22 @@ class QuantileBinning:
                 halves += [(low, cut - 1), (cut, high)]
             parts = halves
         starts = np.array([low for low, _ in parts], dtype=np.int64)
-        return _shaped(ordered, starts, size, self.shape_multiplier * self.rows, self.max_bins, noise)
+        return _shaped(ordered, starts, grid.size, self.shape_multiplier * self.rows, self.max_bins, noise)
 
 
 def plan_binning(size: int | None, *, rho: float, rows: int, options: EncodingOptions) -> Binning:
     """The binning that the options ask for; `size` None where the grid is still to be learnt."""
     match options.binner:
         case Binner.TREE:
-            depth = min(options.depth, depth_of(size, options.fan_out)) if size else options.depth
+            depth = len(options.shares)
+            if size is not None:
+                depth = min(depth, depth_of(size, options.fan_out))
+            used = sum(options.shares[:depth])
             return TreeBinning(
-                rho=rho, rows=rows, depth=depth, fan_out=options.fan_out, expand=options.expand
+                rho=rho,
+                rows=rows,
+                shares=tuple(share / used for share in options.shares[:depth]),
+                fan_out=options.fan_out,
             )
         case Binner.PRIVTREE:
             return PrivTreeBinning(rho=rho, rows=rows, max_bins=options.max_bins)

@@ -75,7 +75,7 @@ class NumericPlan:
             self.spec,
             self.grid,
             self.demands,
-            self.binning.measure(cells, self.grid.size, noise),
+            self.binning.measure(cells, self.grid, noise),
             self.options,
         )
 

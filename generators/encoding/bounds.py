@@ -118,7 +118,7 @@ class LearntNumericPlan:
             spec = replace_domain(self.spec, domain)
         grid = grid_of(spec, low, high, self.increment)
         binning = plan_binning(None, rho=self.rho * (1 - BOUNDS_SHARE), rows=self.rows, options=self.options)
-        measured = binning.measure(grid.cells(values), grid.size, noise)
+        measured = binning.measure(grid.cells(values), grid, noise)
         return code_from(self.spec, grid, self.demands, measured, self.options)
 
     def _widened(self, low: float, high: float) -> tuple[float, float]:

@@ -30,10 +30,9 @@ class EncodingOptions:
         binner: see `Binner`.
         max_bins: most bins of one numeric column, spikes not counted.
         identity: numeric columns with at most so many possible values keep every value as a level, at no cost.
-        fan_out: children of a node of the noisy tree.
-        depth: most levels of the noisy tree; a finer grid keeps wider leaves.
-        expand: a node of the tree is looked into where its noisy count is above so many σ.
-        bin_mass: a bin holds at least so many σ (of one tree count), as far as the noisy counts can tell.
+        fan_out: children of the root of the noisy tree.
+        shares: of a column's budget, level by level of the noisy tree.
+        bin_mass: a bin holds at least so many σ (of the best counts), as far as the noisy counts can tell.
         max_levels: coded columns with more levels than this merge the rare ones, under budget.
         hierarchies: public code trees by name, besides the built-in ones.
         weights: share of the budget per column, relative to 1 for the columns that are not named.
@@ -42,10 +41,9 @@ class EncodingOptions:
     binner: Binner = Binner.TREE
     max_bins: int = 32
     identity: int = 24
-    fan_out: int = 32
-    depth: int = 4
-    expand: float = 4.0
-    bin_mass: float = 4.0
+    fan_out: int = 16
+    shares: tuple[float, ...] = (0.35, 0.5, 0.1, 0.05)
+    bin_mass: float = 3.0
     max_levels: int = 512
     hierarchies: tuple[Hierarchy, ...] = ()
     weights: tuple[tuple[str, float], ...] = ()
@@ -55,8 +53,6 @@ class EncodingOptions:
             "max_bins": (2, 65_000),
             "identity": (1, 65_000),
             "fan_out": (2, 4_096),
-            "depth": (1, 64),
-            "expand": (0.0, 1e6),
             "bin_mass": (0.0, 1e6),
             "max_levels": (2, 65_000),
         }
@@ -66,8 +62,13 @@ class EncodingOptions:
                 raise PlanError(
                     f"encoding option {name} = {value} is not in [{low}, {high}]", mend=f"set {name} inside"
                 )
-        if any(not weight > 0 for _, weight in self.weights):
-            raise PlanError("encoding option weights holds a weight that is not positive", mend="remove it")
+        for name, numbers in (("weights", [w for _, w in self.weights]), ("shares", list(self.shares))):
+            if any(not 0 < number < 1e6 for number in numbers):
+                raise PlanError(
+                    f"encoding option {name} holds a number that is not in (0, 1e6)", mend="remove it"
+                )
+        if not self.shares:
+            raise PlanError("encoding option shares is empty", mend="give one share per level of the tree")
 
     def weight(self, column: str) -> float:
         """The column's relative share of the budget."""
@@ -83,6 +84,8 @@ class EncodingOptions:
         try:
             if "binner" in given:
                 given["binner"] = Binner(given["binner"])
+            if "shares" in given:
+                given["shares"] = tuple(float(share) for share in given["shares"])
             if "hierarchies" in given:
                 given["hierarchies"] = tuple(read_hierarchy(document) for document in given["hierarchies"])
             if "weights" in given:

@@ -1,17 +1,19 @@
 """An adaptive noisy tree of counts over the cells of one column.
 
-Each level splits the nodes that looked full in the level above into `fan_out` children and counts these with discrete
-Gaussian noise; counts of parents and children are then made consistent by weighted least squares (Hay et al. 2010,
-"Boosting the accuracy of differentially private histograms", section 4, for irregular trees) and non-negative by a
-top-down projection. Bins, spikes and the shape inside bins all come from this one measurement.
+The first level divides the grid, by powers of two away from zero where the grid is wide (amounts are skewed), evenly
+where it is not. Each further level divides the nodes that looked full into as many children as their noisy count
+pays for, and counts these. Counts of parents and children are then made consistent by weighted least squares (Hay et
+al. 2010, "Boosting the accuracy of differentially private histograms", section 4, for irregular trees) and
+non-negative by a top-down projection. Bins, spikes and the shape inside bins all come from this one measurement.
 
 Privacy: the nodes of one level are disjoint, so one unit's k rows change one level's counts by at most k in L2 norm;
-the levels are an adaptive composition of `depth` discrete Gaussian mechanisms. Which nodes are looked into follows
-from noised counts only.
+the levels are an adaptive composition of discrete Gaussian mechanisms. Which nodes are divided, and into how many,
+follows from noised counts only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +24,18 @@ from release.protocols import NoiseSource
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
-MOST_OPEN_NODES = 64
-"""Nodes of one level that are looked into at most (the fullest, by their noisy counts)."""
+PAYS = 3.0
+"""A child is expected to hold at least so many σ of the level that counts it."""
+
+FEWEST_CHILDREN = 3
+MOST_CHILDREN = 64
+"""A node is divided into so many, or not at all."""
+
+MOST_OPEN_NODES = 256
+"""Nodes of one level that are divided at most (the fullest, by their noisy counts)."""
+
+GROWTH = 8
+"""How much finer each level is counted on to make the grid, when the number of levels is planned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,102 +53,114 @@ class Leaves:
     mass: FloatArray
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Level:
+    """One level's nodes: intervals, the place of each one's parent in the level above, estimates and variances."""
+
+    first: IntArray
+    last: IntArray
+    parent: IntArray
+    estimate: FloatArray
+    variance: FloatArray
+
+
 def depth_of(size: int, fan_out: int) -> int:
-    """Levels that a tree over `size` cells has at most."""
+    """Levels after which a tree over `size` cells is expected to have come down to single cells."""
     depth, reach = 1, fan_out
     while reach < size:
-        depth, reach = depth + 1, reach * fan_out
+        depth, reach = depth + 1, reach * GROWTH
     return depth
 
 
 def grow(
-    cells: IntArray,
-    size: int,
-    *,
-    depth: int,
-    fan_out: int,
-    sigma: float,
-    expand: float,
-    noise: NoiseSource,
+    cells: IntArray, size: int, *, zero: int, fan_out: int, sigmas: Sequence[float], noise: NoiseSource
 ) -> Leaves:
     """Measure the tree. Reads `cells` (shape (n,), values 0 … size - 1) only through noised counts.
 
     Args:
         cells: the column's present values as cells.
         size: number of cells of the grid.
-        depth: most levels that are measured.
-        fan_out: children of a node.
-        sigma: scale of the discrete Gaussian noise on every count.
-        expand: a node is looked into where its noisy count is above `expand · sigma`.
+        zero: the public cell away from which a wide grid is divided by powers of two.
+        fan_out: most children of the root.
+        sigmas: scale of the discrete Gaussian noise on every count, level by level.
         noise: the source of noise.
     """
     ordered = np.sort(cells)
-    first, last = np.zeros(1, dtype=np.int64), np.full(1, size - 1, dtype=np.int64)
-    parents = np.full(1, -1, dtype=np.int64)
-    levels: list[tuple[IntArray, IntArray, IntArray, FloatArray]] = []
-    for _ in range(depth):
-        first, last, parents = _split(first, last, parents, fan_out)
+    edges = _root(size, zero, fan_out)
+    first, last = edges[:-1], edges[1:] - 1
+    parent = np.zeros(len(first), dtype=np.int64)
+    levels: list[_Level] = []
+    for depth, sigma in enumerate(sigmas):
         counts = np.searchsorted(ordered, last, side="right") - np.searchsorted(ordered, first, side="left")
         noisy = noise.discrete_gaussian(counts.astype(np.int64), sigma).astype(np.float64)
-        levels.append((first, last, parents, noisy))
-        candidates = np.flatnonzero((noisy > expand * sigma) & (last > first))
+        variance = np.full(len(noisy), sigma * sigma)
+        levels.append(_Level(first=first, last=last, parent=parent, estimate=noisy, variance=variance))
+        if depth + 1 == len(sigmas):
+            break
+        affordable = np.floor(noisy / (PAYS * sigmas[depth + 1])).astype(np.int64)
+        candidates = np.flatnonzero((affordable >= 2) & (last > first))
         fullest = candidates[np.argsort(-noisy[candidates], kind="stable")][:MOST_OPEN_NODES]
         opened = np.sort(fullest)
         if not len(opened):
             break
-        first, last, parents = first[opened], last[opened], opened
-    return _consistent(levels, sigma)
+        pieces = np.clip(affordable[opened], FEWEST_CHILDREN, MOST_CHILDREN)
+        first, last, parent = _split(first[opened], last[opened], opened, pieces)
+    return _consistent(levels)
+
+
+def _root(size: int, zero: int, fan_out: int) -> IntArray:
+    """Edges of the first level, from 0 to `size`: at most `fan_out` + 1 nodes."""
+    if size <= fan_out * fan_out:
+        pieces = min(fan_out, size)
+        return np.asarray(np.arange(pieces + 1) * size // pieces, dtype=np.int64)
+    sides = [side for side in (zero, size - zero) if side > 0]
+    steps = fan_out // len(sides)
+    distances = [[max(side >> step, 1) for step in range(steps)] for side in sides]
+    below = [zero - distance for distance in distances[0]] if zero > 0 else []
+    above = [zero + distance for distance in distances[-1]] if size > zero else []
+    return np.unique(np.array([0, *below, zero, *above, size], dtype=np.int64))
 
 
 def _split(
-    first: IntArray, last: IntArray, names: IntArray, fan_out: int
+    first: IntArray, last: IntArray, names: IntArray, pieces: IntArray
 ) -> tuple[IntArray, IntArray, IntArray]:
-    """Children of each node: at most `fan_out`, of nearly equal width, at least one cell each."""
+    """Children of each node: `pieces` of nearly equal width, or one for each cell where it has fewer."""
     starts, ends, parents = [], [], []
-    for low, high, name in zip(first.tolist(), last.tolist(), names.tolist(), strict=True):
-        width = high - low + 1
-        pieces = min(fan_out, width)
-        edges = low + (np.arange(pieces + 1, dtype=object) * width // pieces).astype(np.int64)
+    for low, high, name, wanted in zip(
+        first.tolist(), last.tolist(), names.tolist(), pieces.tolist(), strict=True
+    ):
+        count = min(wanted, high - low + 1)
+        edges = np.array([low + place * (high - low + 1) // count for place in range(count + 1)])
         starts.append(edges[:-1])
         ends.append(edges[1:] - 1)
-        parents.append(np.full(pieces, name, dtype=np.int64))
+        parents.append(np.full(count, name, dtype=np.int64))
     return np.concatenate(starts), np.concatenate(ends), np.concatenate(parents)
 
 
-def _consistent(levels: list[tuple[IntArray, IntArray, IntArray, FloatArray]], sigma: float) -> Leaves:
+def _consistent(levels: Sequence[_Level]) -> Leaves:
     """Least squares up and down the tree, then a non-negative projection down; returns the leaves in order."""
-    estimates = [noisy.copy() for *_, noisy in levels]
-    variances = [np.full(len(noisy), sigma * sigma) for *_, noisy in levels]
-    for upper in range(len(levels) - 2, -1, -1):
-        parents = levels[upper + 1][2]
-        total = np.bincount(parents, estimates[upper + 1], minlength=len(estimates[upper]))
-        spread = np.bincount(parents, variances[upper + 1], minlength=len(estimates[upper]))
+    for upper, lower in zip(reversed(levels[:-1]), reversed(levels[1:]), strict=True):
+        total = np.bincount(lower.parent, lower.estimate, minlength=len(upper.first))
+        spread = np.bincount(lower.parent, lower.variance, minlength=len(upper.first))
         inner = np.flatnonzero(spread > 0)
-        share = spread[inner] / (spread[inner] + variances[upper][inner])
-        estimates[upper][inner] = share * estimates[upper][inner] + (1 - share) * total[inner]
-        variances[upper][inner] *= share
-    grown = float(max(estimates[0].sum(), 0.0))
-    masses = [project(estimates[0], grown)]
-    for lower in range(1, len(levels)):
-        parents = levels[lower][2]
-        level = np.empty(len(parents))
-        for parent in np.unique(parents).tolist():
-            mine = parents == parent
-            level[mine] = project(estimates[lower][mine], float(masses[lower - 1][parent]))
-        masses.append(level)
-    firsts, lasts, kept = [], [], []
-    for index, (first, last, _, _) in enumerate(levels):
-        inner_nodes = levels[index + 1][2] if index + 1 < len(levels) else np.empty(0, dtype=np.int64)
-        leaf = ~np.isin(np.arange(len(first)), inner_nodes)
-        firsts.append(first[leaf])
-        lasts.append(last[leaf])
-        kept.append(masses[index][leaf])
-    order = np.argsort(np.concatenate(firsts), kind="stable")
-    return Leaves(
-        first=np.concatenate(firsts)[order],
-        last=np.concatenate(lasts)[order],
-        mass=np.concatenate(kept)[order],
-    )
+        share = spread[inner] / (spread[inner] + upper.variance[inner])
+        upper.estimate[inner] = share * upper.estimate[inner] + (1 - share) * total[inner]
+        upper.variance[inner] *= share
+    masses = [project(levels[0].estimate, float(max(levels[0].estimate.sum(), 0.0)))]
+    for level in levels[1:]:
+        mass = np.empty(len(level.first))
+        for parent in np.unique(level.parent).tolist():
+            mine = level.parent == parent
+            mass[mine] = project(level.estimate[mine], float(masses[-1][parent]))
+        masses.append(mass)
+    kept = []
+    for depth, level in enumerate(levels):
+        inner = levels[depth + 1].parent if depth + 1 < len(levels) else np.empty(0, dtype=np.int64)
+        leaf = ~np.isin(np.arange(len(level.first)), inner)
+        kept.append((level.first[leaf], level.last[leaf], masses[depth][leaf]))
+    first, last, mass = (np.concatenate(part) for part in zip(*kept, strict=True))
+    order = np.argsort(first, kind="stable")
+    return Leaves(first=first[order], last=last[order], mass=mass[order])
 
 
 def project(estimates: FloatArray, total: float) -> FloatArray:
