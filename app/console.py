@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -51,18 +51,24 @@ def examples(*lines: str) -> str:
     return "[bold]Examples[/bold]\n\n" + "\n\n".join("  $ " + line.replace("[", r"\[") for line in lines)
 
 
-def stdout() -> Console:
-    """Where results go."""
+WIDTH = 120
+"""Columns where the output is no terminal."""
+
+
+def _console(stream: TextIO) -> Console:
     from rich.console import Console
 
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDTH)
+
+
+def stdout() -> Console:
+    """Where results go."""
+    return _console(sys.stdout)
 
 
 def stderr() -> Console:
     """Where notes, errors and progress go."""
-    from rich.console import Console
-
-    return Console(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+    return _console(sys.stderr)
 
 
 def show(data: Any, render: Callable[[], Any], *, as_json: bool) -> None:

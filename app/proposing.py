@@ -7,6 +7,7 @@ registry steps (draft, submitted); one that was stopped between them is submitte
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -78,9 +79,7 @@ def propose(workspace: Workspace, wish: Wish, *, by: Person) -> Proposal:
             f"{generator.name} gives no privacy guarantee (ε = ∞), and this release is for {wish.purpose}",
             mend="choose a private generator, or propose it with --purpose baseline, which can never be exported",
         )
-    budget = Budget(
-        epsilon=wish.epsilon, delta=wish.delta if wish.delta is not None else schema.largest_delta
-    )
+    budget = _budget(wish, schema)
     task = _task(wish, schema)
     rows = wish.rows if wish.rows is not None else min(schema.population_size, 100_000)
     if not 1 <= rows <= MAX_ROWS:
@@ -109,6 +108,18 @@ def propose(workspace: Workspace, wish: Wish, *, by: Person) -> Proposal:
 def plan_of(request: Request, schema: Schema) -> Plan:
     """The plan of a registered request, made again. Raises PlanError, SchemaError."""
     return wiring.generator(request.generator).plan(schema, request.budget, request.task, request.options)
+
+
+def _budget(wish: Wish, schema: Schema) -> Budget:
+    delta = wish.delta if wish.delta is not None else schema.largest_delta
+    if not (math.isfinite(wish.epsilon) and wish.epsilon > 0.0):
+        raise InputError(f"ε = {wish.epsilon} is not a budget", mend="give --epsilon above 0, such as 1")
+    if not 0.0 < delta <= schema.largest_delta:
+        raise InputError(
+            f"δ = {delta:g} is not in (0, {schema.largest_delta:g}] = min(1e-6, 1/(100 × population_size))",
+            mend="give a smaller --delta, or leave it out",
+        )
+    return Budget(epsilon=wish.epsilon, delta=delta)
 
 
 def _task(wish: Wish, schema: Schema) -> Task | None:

@@ -85,7 +85,10 @@ def events_table(cost: PrivacyCost) -> RenderableType:
 
 
 def findings_table(verdict: Verdict) -> RenderableType:
-    """Each rule's finding, the worst first."""
+    """Each rule's finding, the worst first; below, why those that are not met are not, each reason once."""
+    from rich.console import Group
+    from rich.text import Text
+
     order = [Ruling.BROKEN, Ruling.INVALID, Ruling.UNPROVEN, Ruling.MET]
     ranked = sorted(verdict.findings, key=lambda finding: order.index(finding.ruling))
     rows = [
@@ -93,13 +96,35 @@ def findings_table(verdict: Verdict) -> RenderableType:
             ruling_text(finding.ruling),
             finding.rule,
             finding.subject or "release",
-            figure(finding.value),
-            finding.limit,
-            "" if finding.ruling is Ruling.MET else finding.reason,
+            "" if finding.value is None else f"{finding.value.estimate:.4g}",
+            _interval(finding.value),
+            "" if finding.value is None else f"{finding.value.trials:,}",
+            ""
+            if finding.value is None and finding.ruling is Ruling.MET
+            else finding.limit.rpartition(": ")[2],
         )
         for finding in ranked
     ]
-    return table_of(("ruling", "rule", "subject", "figure (one-sided 95 % ends)", "limit", "why"), rows)
+    table = table_of(("ruling", "rule", "subject", "figure", "95 % ends", "n", "limit"), rows)
+    reasons: dict[tuple[Ruling, str, str], list[str]] = {}
+    for finding in ranked:
+        if finding.ruling is not Ruling.MET:
+            key = (finding.ruling, finding.rule, finding.reason)
+            reasons.setdefault(key, []).append(finding.subject or "release")
+    lines = [
+        Text.assemble(
+            ruling_text(ruling),
+            f" {rule} ({', '.join(subjects[:4])}{' …' if len(subjects) > 4 else ''}): {reason}",
+        )
+        for (ruling, rule, reason), subjects in reasons.items()
+    ]
+    return Group(table, *lines)
+
+
+def _interval(value: Measured | None) -> str:
+    if value is None or value.low == value.high:
+        return ""
+    return f"{value.low:.3g} … {value.high:.3g}"
 
 
 def verdict_summary(verdict: Verdict) -> RenderableType:

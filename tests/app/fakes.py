@@ -85,7 +85,9 @@ class FakePlan:
         shares = {}
         for spec in self.schema.released:
             counts = np.bincount(table[spec.name].values, minlength=len(spec.levels)).astype(np.int64)
-            noisy = noise.discrete_gaussian(counts, self.cost.events[0].parameter).clip(1)
+            noisy = noise.discrete_gaussian(counts, self.cost.events[0].parameter if self.cost else 1.0).clip(
+                1
+            )
             shares[spec.name] = (noisy / noisy.sum()).tolist()
         return FakeModel(self.schema, shares)
 
@@ -120,7 +122,17 @@ class FakeGenerator:
         raise NotImplementedError
 
 
-PROBES = ("arena", "copies", "membership", "singling_out", "linkability", "inference", "one_run_epsilon")
+PROBES = (
+    "arena",
+    "copies",
+    "dcr",
+    "near_subset",
+    "membership",
+    "singling_out",
+    "linkability",
+    "inference",
+    "one_run_epsilon",
+)
 QUALITY = ("marginals", "tstr", "bias", "tails", "missingness", "rules")
 
 
