@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,7 @@ def _schema_error(document: Document, error: ValidationError) -> SchemaError:
     chosen = [detail for detail in errors if _fits_branch(document, detail)] or errors
     detail = chosen[0]
     path = _path(document, detail["loc"])
+    path = path or _named_part(document, detail["msg"])
     column = _column_name(document, path)
     fact, mend = _words(detail, path)
     prefix = f'column "{column}": '
@@ -131,7 +133,7 @@ def _fits_branch(document: Document, detail: ErrorDetails) -> bool:
         value = _at(document.data, path[: path.index("where") + 2])
         if of_range != isinstance(value, dict):
             return False
-    return steps[-1] != "str"  # of `min: float | str` the other error says it better
+    return steps[-1:] != ["str"]  # of `min: float | str` the other error says it better
 
 
 def _path(document: Document, location: Sequence[int | str]) -> tuple[str | int, ...]:
@@ -146,6 +148,15 @@ def _path(document: Document, location: Sequence[int | str]) -> tuple[str | int,
             here = _at(here, (step,))
             path = (*path, step)
     return path
+
+
+def _named_part(document: Document, message: str) -> tuple[str | int, ...]:
+    """The place that a message about the whole schema names at its beginning: "constraints[2]: …"."""
+    found = re.match(r"Value error, (\w+)(?:\[(\d+)\])?: ", message)
+    if found is None:
+        return ()
+    part, index = found.groups()
+    return _path(document, (part,) if index is None else (part, int(index)))
 
 
 def _at(data: Any, path: Iterable[Any]) -> Any:
