@@ -150,7 +150,7 @@ class MarginalGenerator:
                 f'the task\'s target "{task.target}" is not a released column of {list(names)}',
                 mend="name another",
             )
-        columns = [column.spec.name for column in encoding.columns]
+        columns = list(encoding.attributes)
         assignment = Assignment(
             attributes=len(columns),
             rho=accounting.rho_for(budget.epsilon, usable) - accounting.rho_of(encoding.events),

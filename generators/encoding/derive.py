@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from generators.encoding.numeric import NumericCode
 from generators.encoding.rules import Code, Derivation
-from generators.encoding.wanted import Wanted, number
+from generators.encoding.wanted import Wanted, number, parse
 from release.data.schema import OUTSIDE_LEVEL, ColumnSpec
 from release.data.table import Column
 
@@ -48,15 +48,32 @@ def _unlisted(derivation: Derivation, kinds: list[str]) -> tuple[str, ...]:
 
 def _looked_up(derivation: Derivation, columns: Mapping[str, Column]) -> IntArray:
     """Index into the results for each row; -1 (the last place) where the table does not list the combination."""
-    mine = [columns[name] for name in derivation.determinants]
-    shape = tuple(len(column.levels) for column in mine)
-    table = np.full(shape, -1, dtype=np.int64)
-    places = [{level: place for place, level in enumerate(column.levels)} for column in mine]
+    listed = [
+        tuple(dict.fromkeys(row[axis] for row in derivation.table)) for axis in range(len(derivation.specs))
+    ]
+    table = np.full(tuple(len(words) + 1 for words in listed), -1, dtype=np.int64)
+    places = [{word: place for place, word in enumerate(words)} for words in listed]
     for combination, result in derivation.table.items():
-        where = tuple(place.get(value, -1) for place, value in zip(places, combination, strict=True))
-        if -1 not in where:
-            table[where] = result
-    return np.asarray(table[tuple(column.values.astype(np.int64) for column in mine)], dtype=np.int64)
+        table[tuple(place[word] for place, word in zip(places, combination, strict=True))] = result
+    rows = [
+        _places(spec, columns[spec.name], place) for spec, place in zip(derivation.specs, places, strict=True)
+    ]
+    return np.asarray(table[tuple(rows)], dtype=np.int64)
+
+
+def _places(spec: ColumnSpec, column: Column, places: Mapping[str, int]) -> IntArray:
+    """Which of the listed words each row holds; -1 where none."""
+    kinds = np.array([-1, *(places.get(code.code, -1) for code in spec.missing)], dtype=np.int64)
+    if spec.kind.coded:
+        levels = np.array([*(places.get(level, -1) for level in column.levels), -1], dtype=np.int64)
+        found = levels[column.values.astype(np.int64)]
+    else:
+        codes = {code.code for code in spec.missing}
+        pairs = sorted((number(spec, word), place) for word, place in places.items() if word not in codes)
+        points, targets = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs], dtype=np.int64)
+        spot = np.searchsorted(points, column.values).clip(max=len(points) - 1)
+        found = np.where(points[spot] == column.values, targets[spot], -1)
+    return np.asarray(np.where(column.missing == 0, found, kinds[column.missing]), dtype=np.int64)
 
 
 def determinants_of(
@@ -79,16 +96,20 @@ def determinants_of(
         return Wanted(ranges=tuple(ranges))
     chosen = [combination for combination, result in derivation.table.items() if good[result]]
     if len(derivation.determinants) == 1:
-        return Wanted(values=frozenset(combination[0] for combination in chosen))
+        return _all_of(derivation.specs[0], [combination[0] for combination in chosen])
     mine = [codes[name] for name in derivation.determinants]
     allowed = np.zeros(tuple(code.size for code in mine), dtype=np.bool_)
     for combination in chosen:
         masks = [
-            code.narrow(Wanted(values=frozenset((value,))))[1] > 0
-            for code, value in zip(mine, combination, strict=True)
+            code.narrow(_all_of(spec, [word]))[1] > 0
+            for code, spec, word in zip(mine, derivation.specs, combination, strict=True)
         ]
         allowed[np.ix_(*masks)] = True
     return {derivation.determinants: allowed}
+
+
+def _all_of(spec: ColumnSpec, words: list[str]) -> Wanted:
+    return parse(spec, tuple(words)) if words else Wanted()
 
 
 def _is_wanted(spec: ColumnSpec, result: str, wanted: Wanted) -> bool:

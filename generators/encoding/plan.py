@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +15,12 @@ from generators.encoding.encoding import Encoding
 from generators.encoding.grid import grid_of
 from generators.encoding.hierarchy import hierarchy_of
 from generators.encoding.keys import KeysPlan, PooledPlan
+from generators.encoding.learnt import MapPlan, require_learnable
 from generators.encoding.options import EncodingOptions
 from generators.encoding.orders import Orders
 from generators.encoding.rules import MOST_CELLS, Rules, compile_rules
 from release.data.constraints import require_consistent
-from release.data.schema import ColumnKind, ColumnSpec, Schema, require_plannable
+from release.data.schema import ColumnKind, ColumnSpec, Schema, columns_of, require_plannable
 from release.data.table import Table
 from release.errors import PlanError
 from release.protocols import NoiseSource
@@ -32,16 +33,25 @@ class EncodingPlan:
 
     Attributes:
         schema: the table's schema.
-        columns: the plan of each modelled column, in order (derived columns have none).
+        columns: the plan of each column that is encoded, in order (columns that follow from public maps have none).
+        maps: functional dependencies whose map is learnt; their dependents are encoded, but not modelled.
     """
 
     schema: Schema
     columns: tuple[ColumnPlan, ...]
+    maps: tuple[MapPlan, ...]
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes that the encoding will have."""
+        follow = {plan.rule.dependent for plan in self.maps}
+        return tuple(column.spec.name for column in self.columns if column.spec.name not in follow)
 
     @property
     def events(self) -> tuple[DpEvent, ...]:
         """What fitting will run, in order, labelled by column."""
-        return tuple(event for column in self.columns for event in column.events)
+        columns = [event for column in self.columns for event in column.events]
+        return (*columns, *(event for plan in self.maps for event in plan.events))
 
     def describe(self) -> dict[str, Any]:
         """Each column's encoding and its share of the budget, plain JSON values."""
@@ -49,12 +59,14 @@ class EncodingPlan:
             name: {"encoding": f"derived from {', '.join(derivation.determinants)}", "rho": 0.0}
             for name, derivation in compile_rules(self.schema).derivations.items()
         }
-        return {column.spec.name: column.describe() for column in self.columns} | derived
+        maps = {plan.name: plan.describe() for plan in self.maps}
+        return {column.spec.name: column.describe() for column in self.columns} | maps | derived
 
     def fit(self, table: Table, noise: NoiseSource) -> Encoding:
         """Measure within `events`, and build the encoding from what was measured."""
         codes = {column.spec.name: column.fit(table[column.spec.name], noise) for column in self.columns}
-        return Encoding.of(self.schema, codes)
+        learnt = [plan.fit(table, codes, noise) for plan in self.maps]
+        return Encoding.of(self.schema, codes, learnt)
 
 
 def plan_encoding(
@@ -83,8 +95,9 @@ def plan_encoding(
     rules = compile_rules(schema)
     modelled = [spec for spec in schema.released if spec.name not in rules.derivations]
     draft = [_plan_column(spec, 1.0, delta, schema, rules, chosen) for spec in modelled]
+    _require_representable(rules, draft)
     needing = {plan.spec.name: chosen.weight(plan.spec.name) for plan in draft if plan.events}
-    total = sum(needing.values())
+    total = sum(needing.values()) + len(rules.unknown)
     keyed = sum(isinstance(plan, KeysPlan) for plan in draft)
     columns = tuple(
         _plan_column(spec, rho * needing[spec.name] / total, delta / max(keyed, 1), schema, rules, chosen)
@@ -92,8 +105,8 @@ def plan_encoding(
         else plan
         for spec, plan in zip(modelled, draft, strict=True)
     )
-    _require_representable(rules, columns)
-    return EncodingPlan(schema=schema, columns=columns)
+    maps = tuple(MapPlan(rule=rule, rho=rho / total, rows=schema.unit.max_rows) for rule in rules.unknown)
+    return EncodingPlan(schema=schema, columns=columns, maps=maps)
 
 
 def _plan_column(
@@ -125,8 +138,8 @@ def _plan_column(
     return CodedPlan(spec=spec)
 
 
-def _require_representable(rules: Rules, columns: tuple[ColumnPlan, ...]) -> None:
-    """Refuse constraints whose structural zeros would not fit, or chains of orders that cannot be kept."""
+def _require_representable(rules: Rules, columns: Sequence[ColumnPlan]) -> None:
+    """Refuse constraints whose structural zeros would not fit, maps and chains of orders that cannot be kept."""
     most = {column.spec.name: column.most_levels for column in columns}
     for zero in rules.zeros:
         cells = math.prod(most[name] for name in zero.columns)
@@ -135,6 +148,26 @@ def _require_representable(rules: Rules, columns: tuple[ColumnPlan, ...]) -> Non
                 f"a constraint over {list(zero.columns)} spans up to {cells:,} combinations of levels,"
                 f" more than {MOST_CELLS:,}",
                 mend="split it, or set fewer max_bins",
+            )
+    single = {
+        column.spec.name: isinstance(column, CodedPlan | KeysPlan)
+        or (isinstance(column, NumericPlan) and column.binning is None and not column.grid.continuous)
+        for column in columns
+    }
+    bound = [name for rule in rules.unknown for name in rule.determinants]
+    bound += [name for zero in rules.zeros for name in zero.columns]
+    bound += [name for pair in rules.orders for name in (pair.left, pair.right)]
+    for rule in rules.unknown:
+        if missing := [name for name in columns_of(rule) if name not in most]:
+            raise PlanError(
+                f"the map to {rule.dependent} builds on {missing}, which follow from other columns",
+                mend="let it build on those columns instead",
+            )
+        require_learnable(rule, most, single)
+        if rule.dependent in bound or sum(other.dependent == rule.dependent for other in rules.unknown) > 1:
+            raise PlanError(
+                f"the map to {rule.dependent} is to be learnt, but a further constraint names that column",
+                mend="give the map in the schema, or drop the other constraint",
             )
     if rules.orders:
         orders = Orders.of(rules.orders)

@@ -21,6 +21,7 @@ from generators.encoding.coded import CodedCode
 from generators.encoding.numeric import NumericCode
 from generators.encoding.wanted import Wanted, parse
 from release.data.schema import (
+    OUTSIDE_LEVEL,
     Allowed,
     ColumnKind,
     ColumnSpec,
@@ -91,17 +92,22 @@ class Derivation:
 
     Attributes:
         spec: the dependent column.
-        determinants: the columns that it follows from.
+        specs: the columns that it follows from.
         results: its possible values, as they stand in the file.
         table: determinant values (as they stand in the file) → index into `results`; empty where `cuts` say it.
         cuts: for one numeric determinant: value < cuts[0] → results[0], …, else results[-1].
     """
 
     spec: ColumnSpec
-    determinants: tuple[str, ...]
+    specs: tuple[ColumnSpec, ...]
     results: tuple[str, ...]
     table: Mapping[tuple[str, ...], int]
     cuts: tuple[float, ...]
+
+    @property
+    def determinants(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(spec.name for spec in self.specs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +161,7 @@ def compile_rules(schema: Schema, learnt: Sequence[Determines] = ()) -> Rules:
                 orders.append(rule)
             case Determines() if not rule.table and not rule.cuts:
                 unknown.append(rule)
-            case Determines() if _derivable(rule, released, given):
+            case Determines() if rule in learnt or _derivable(rule, released, given):
                 derivations[rule.dependent] = _derivation(rule, released)
                 zeros.extend(_outside(rule, released))
             case Determines():
@@ -233,15 +239,14 @@ def _derivable(rule: Determines, released: Mapping[str, ColumnSpec], given: Sequ
 
 def _derivation(rule: Determines, released: Mapping[str, ColumnSpec]) -> Derivation:
     spec = released[rule.dependent]
+    specs = tuple(released[name] for name in rule.determinants)
     if rule.cuts:
         if len(rule.values) != len(rule.cuts) + 1 or list(rule.cuts) != sorted(set(rule.cuts)):
             raise PlanError(
                 f'the constraint determines "{rule.dependent}" has {len(rule.cuts)} cuts and {len(rule.values)} values',
                 mend="give rising cuts and one value more than cuts",
             )
-        return Derivation(
-            spec=spec, determinants=rule.determinants, results=rule.values, table={}, cuts=rule.cuts
-        )
+        return Derivation(spec=spec, specs=specs, results=rule.values, table={}, cuts=rule.cuts)
     results = tuple(dict.fromkeys(row[-1] for row in rule.table))
     table: dict[tuple[str, ...], int] = {}
     for row in rule.table:
@@ -251,12 +256,12 @@ def _derivation(rule: Determines, released: Mapping[str, ColumnSpec]) -> Derivat
                 f'the constraint determines "{rule.dependent}" maps {list(row[:-1])} to two values',
                 mend="keep one of them",
             )
-    return Derivation(spec=spec, determinants=rule.determinants, results=results, table=table, cuts=())
+    return Derivation(spec=spec, specs=specs, results=results, table=table, cuts=())
 
 
 def _outside(rule: Determines, released: Mapping[str, ColumnSpec]) -> list[Zeros]:
     """A number cannot be derived from a determinant outside its domain: such rows are not sampled."""
-    if released[rule.dependent].kind.coded or rule.cuts:
+    if released[rule.dependent].kind.coded or rule.cuts or any(OUTSIDE_LEVEL in row for row in rule.table):
         return []
     return [
         Zeros(

@@ -6,6 +6,7 @@ asks for missing values. What no row could satisfy is refused with the reason.
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from dataclasses import dataclass
 
@@ -76,6 +77,15 @@ def number(spec: ColumnSpec, value: str | float) -> float:
     if math.isnan(result):
         raise PlanError(f'column "{spec.name}": NaN is no value', mend="name the missing code instead")
     return result
+
+
+def written(spec: ColumnSpec, value: float) -> str:
+    """A value of a numeric column as it stands in a schema: the inverse of `number`."""
+    if spec.kind is ColumnKind.DATE:
+        return (dt.date(1970, 1, 1) + dt.timedelta(days=int(value))).isoformat()
+    if spec.kind is ColumnKind.DATETIME:
+        return dt.datetime.fromtimestamp(int(value), tz=dt.UTC).isoformat()
+    return str(int(value)) if spec.kind is ColumnKind.INTEGER else repr(value)
 
 
 def _values(spec: ColumnSpec, asked: tuple[str | float | int, ...]) -> Wanted:

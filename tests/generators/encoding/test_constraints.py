@@ -86,6 +86,17 @@ CASES = {
             "table": [["f", "125"], ["m", "9000"]],
         }
     ],
+    "determinant with missing kinds": [
+        {
+            "type": "determines",
+            "determinants": ["ward"],
+            "dependent": "after",
+            "table": [["a", "x"], ["b", "?"], ["c", "z"], ["", ""], ["?", "y"]],
+        }
+    ],
+    "map learnt": [{"type": "determines", "determinants": ["ward"], "dependent": "school"}],
+    "map of two learnt": [{"type": "determines", "determinants": ["sex", "ward"], "dependent": "after"}],
+    "map of a number learnt": [{"type": "determines", "determinants": ["school"], "dependent": "before"}],
     "two determinants": [
         {
             "type": "determines",
