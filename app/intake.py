@@ -16,7 +16,6 @@ from release.records import DatasetId, Person
 
 if TYPE_CHECKING:
     from app.workspace import Workspace
-    from release.data.schema import Schema
     from release.data.sources import LoadReport
     from release.data.table import Table
     from release.workflow.offices import Dataset
@@ -45,30 +44,10 @@ def add_dataset(
     return dataset, loaded.report
 
 
-def schema_of(dataset: Dataset) -> Schema:
-    """The schema as it stood when the dataset was registered. Raises IntegrityError."""
-    from pydantic import ValidationError
-
-    from release.canonical import canonical_bytes
-    from release.data.schema import Schema
-    from release.errors import IntegrityError
-
-    try:
-        schema = Schema.model_validate_json(canonical_bytes(dataset.schema))
-    except ValidationError as error:
-        raise IntegrityError(
-            f"the stored schema of {dataset.id} cannot be read", mend="use the version that stored it"
-        ) from error
-    if schema.digest != dataset.schema_digest:
-        raise IntegrityError(
-            f"the stored schema of {dataset.id} does not match its digest", mend="restore the backup"
-        )
-    return schema
-
-
 def table_of(workspace: Workspace, dataset: Dataset) -> Table:
     """The real table as it was registered, its digest checked. Raises IntegrityError."""
     from release.data.table_file import read_table_file
+    from release.workflow.offices import schema_of
 
     return read_table_file(workspace.objects.path(dataset.table, keyed=True), schema_of(dataset))
 

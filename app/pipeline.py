@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from app import wiring
 from app.evaluation import aligned, evidence_of
-from app.intake import schema_of, table_of
+from app.intake import table_of
 from app.proposing import plan_of
 from release.canonical import Sha256, canonical_bytes, digest, keyed_digest
 from release.errors import IntegrityError, ReleaseError, TransitionError
@@ -117,6 +117,8 @@ def generate(
 
 def arena_of(workspace: Workspace, view: ReleaseView) -> Arena:
     """The arena of a release's present candidate, every stored part checked. Raises IntegrityError."""
+    from release.workflow.offices import schema_of
+
     candidate = view.candidate
     if candidate is None:
         raise TransitionError(f"{view.release} has no candidate", mend="run it first")
@@ -143,6 +145,7 @@ def arena_of(workspace: Workspace, view: ReleaseView) -> Arena:
 def synthetic_of(workspace: Workspace, view: ReleaseView) -> Table:
     """The present candidate's table. Raises IntegrityError."""
     from release.data.table_file import read_table_file
+    from release.workflow.offices import schema_of
 
     if view.candidate is None:
         raise TransitionError(f"{view.release} has no candidate", mend="run it first")
@@ -165,6 +168,7 @@ def _require_new_turn(view: ReleaseView, *, new_turn: bool) -> None:
 
 def _prepare(workspace: Workspace, view: ReleaseView) -> Prepared:
     from release.data.split import SplitSizes, coin_units_needed, draw_split
+    from release.workflow.offices import schema_of
 
     schema = schema_of(view.dataset)
     plan = plan_of(view.request, schema)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from app import wiring
-from app.intake import dataset_of, schema_of
+from app.intake import dataset_of
 from release.errors import BudgetExceededError, InputError, RefusedError
 from release.protocols import Plan
 from release.records import Budget, Person, PrivacyCost, Purpose, Request, Task
@@ -70,6 +70,8 @@ class Proposal:
 
 def propose(workspace: Workspace, wish: Wish, *, by: Person) -> Proposal:
     """Plan, check, register and submit. Raises PlanError, SchemaError, InputError, RefusedError; nothing is charged."""
+    from release.workflow.offices import schema_of
+
     registry = workspace.registry
     dataset = dataset_of(workspace, wish.dataset)
     schema = schema_of(dataset)

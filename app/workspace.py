@@ -23,10 +23,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.keys import Keys
 from app.objects import PRIVATE_FOLDER, ObjectStore
@@ -52,6 +52,7 @@ class Settings(BaseModel):
         format: the format's version.
         demo: whether `--as NAME` is believed. Never in real use.
         registry: SQLAlchemy URL; the path of a SQLite file is relative to the workspace.
+        issuer: who releases, for people: the organisation's name on cards and in trust files.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -59,6 +60,7 @@ class Settings(BaseModel):
     format: Literal["sluicegate/workspace@1"] = "sluicegate/workspace@1"
     demo: bool = False
     registry: str = "sqlite:///registry.sqlite"
+    issuer: Annotated[str, Field(min_length=1, max_length=200)] = "unnamed issuer"
 
 
 def now() -> datetime:

@@ -14,7 +14,7 @@ app = typer.Typer(help="Make a workspace.", rich_markup_mode="rich")
 
 @app.command(
     epilog=examples(
-        "sluice init",
+        "sluice init --issuer 'Hospital West'",
         "sluice init /srv/releases --registry postgresql+psycopg://sluice@db/releases",
         "sluice init .demo/workspace --demo",
     )
@@ -30,6 +30,9 @@ def init(
     registry: Annotated[
         str, typer.Option("--registry", help="SQLAlchemy URL of the registry: SQLite (default) or Postgres.")
     ] = "sqlite:///registry.sqlite",
+    issuer: Annotated[
+        str, typer.Option("--issuer", help="Your organisation's name, as partners will read it.")
+    ] = "unnamed issuer",
     as_json: JsonOption = False,
 ) -> None:
     """A workspace: registry, object store, keys, and the built-in policies in force.
@@ -41,7 +44,7 @@ def init(
 
     with progress("init") as report:
         report(0.2, "keys, object store, registry")
-        workspace = Workspace.create(folder, Settings(demo=demo, registry=registry))
+        workspace = Workspace.create(folder, Settings(demo=demo, registry=registry, issuer=issuer))
         report(0.7, "people and policies")
         people, policies = found(workspace)
     data = {

@@ -20,7 +20,7 @@ CommentOption = Annotated[str, typer.Option("--comment", "-m", help="Why; stays 
 
 @app.command(
     epilog=examples(
-        "sluice release propose claims --generator mst --epsilon 1 --policy partner-healthcare"
+        "sluice release propose claims --epsilon 1 --policy partner-healthcare"
         " --partner clinic-b --target readmitted",
         "sluice release propose loans --generator mst --epsilon 4 --policy partner-finance --partner bank-b"
         " --purpose testing --rows 5000 --json",
@@ -31,7 +31,7 @@ def propose(
     epsilon: Annotated[float, typer.Option("--epsilon", help="ε of one run.")],
     policy: Annotated[str, typer.Option("--policy", help="Which tier judges it: sluice policy list.")],
     partner: Annotated[str, typer.Option("--partner", help="Who is to receive it.")],
-    generator: Annotated[str, typer.Option("--generator", help="sluice generator list.")] = "mst",
+    generator: Annotated[str, typer.Option("--generator", help="sluice generator list.")] = "auto",
     delta: Annotated[
         float | None, typer.Option("--delta", help="δ of one run. Default: the largest the schema allows.")
     ] = None,
@@ -244,6 +244,97 @@ def withdraw(
     place = open_workspace(workspace)
     place.registry.withdraw(ReleaseId(release), by=place.person(as_name))
     _present(place.registry.show(ReleaseId(release)), as_json=as_json, details=False)
+
+
+@app.command(
+    epilog=examples(
+        "sluice release export claims-1 --to out/",
+        "sluice release export claims-1 --to out/ --csv --tar",
+        "sluice release export claims-1 --to out/ --recipient age1… --json",
+    )
+)
+def export(
+    release: ReleaseArgument,
+    to: Annotated[
+        Path, typer.Option("--to", help="The folder to put the bundle into; made if it is not there.")
+    ],
+    csv: Annotated[
+        bool, typer.Option("--csv", help="Write the table as formula-safe CSV, not Parquet.")
+    ] = False,
+    tar: Annotated[bool, typer.Option("--tar", help="One tar instead of a folder.")] = False,
+    recipient: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recipient", help="The partner's age public key; the bundle is encrypted. Repeatable."
+        ),
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check everything anew, judge again, count the votes again, then write the signed bundle.
+
+    Only the synthetic table and its papers leave. The partner checks it with sluice verify and your trust file.
+    """
+    from app.releasing import export_release
+    from app.workspace import open_workspace
+    from release.records import ReleaseId
+
+    place = open_workspace(workspace)
+    place.registry.expire_due()
+    with progress(f"export {release}") as bar:
+        done = export_release(
+            place,
+            ReleaseId(release),
+            to=to,
+            csv=csv,
+            packed=tar,
+            recipients=tuple(recipient or ()),
+            by=place.person(as_name),
+            progress=bar,
+        )
+    show(
+        {"release": release, "bundle": str(done.path), "manifest": done.manifest},
+        lambda: lines_of(
+            [
+                ("bundle", done.path),
+                ("manifest", done.manifest),
+                ("next", f"sluice verify {done.path} --trust TRUST_FILE (sluice release trust writes one)"),
+            ]
+        ),
+        as_json=as_json,
+    )
+
+
+@app.command(
+    epilog=examples(
+        "sluice release trust clinic-b --to hospital-west.trust.json",
+        "sluice release trust clinic-b --to t.json --json",
+    )
+)
+def trust(
+    partner: Annotated[str, typer.Argument(help="For bundles to this partner.")],
+    to: Annotated[Path, typer.Option("--to", help="The file to write; must not exist.")],
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the trust file that the partner needs once: your name and public key. Hand it over by another way."""
+    from app.releasing import write_trust
+    from app.workspace import open_workspace
+
+    document = write_trust(open_workspace(workspace), partner, to)
+    show(
+        {"trust_file": str(to), "issuer": document.issuer, "keys": [key.public for key in document.keys]},
+        lambda: lines_of(
+            [
+                ("trust file", to),
+                ("issuer", document.issuer),
+                ("for", partner),
+                ("key", ", ".join(key.public for key in document.keys)),
+            ]
+        ),
+        as_json=as_json,
+    )
 
 
 def _vote(
