@@ -7,11 +7,17 @@ from __future__ import annotations
 
 from attacks import (
     arena_size,
+    classifier,
     copies,
     dcr,
+    domias,
+    dpi,
+    gen_lra,
     inference,
     linkability,
+    marginal_ratio,
     membership,
+    meta,
     near_match,
     near_subset,
     one_run,
@@ -24,6 +30,12 @@ MEMBERSHIP: tuple[MembershipAttack, ...] = (
     dcr.ATTACK,
     near_subset.ATTACK,
     near_match.ATTACK,
+    marginal_ratio.ATTACK,
+    domias.ATTACK,
+    gen_lra.ATTACK,
+    dpi.ATTACK,
+    classifier.ATTACK,
+    meta.ATTACK,
 )
 """The attacks that the probe `membership` takes the maximum of."""
 

@@ -194,6 +194,16 @@ class Bench:
             else self.once("weights", lambda: self.tree.cell_bits(self.targets.rows))
         )
 
+    def target_numbers(self) -> I64:
+        """(d, rows) an id of the number in each target cell, equal across columns; -1 for categories and missing."""
+        if self.base is not None:
+            return self.base.target_numbers()
+        return self.once("numbers", lambda: _number_ids(self.encoding, self.targets.rows))
+
+    def match_bits(self, match: Bool) -> F64:
+        """(rows,) bits of the target cells where `match` (d, rows) is True, by the tree."""
+        return self.tree.match_bits(self.targets.rows, match, self.target_numbers())
+
     @property
     def tree(self) -> TreeRarity:
         """How probable cells are, by a tree over the candidate's own columns (of the first bench in a chain)."""
@@ -202,6 +212,17 @@ class Bench:
             if self.base is not None
             else self.once("tree", lambda: TreeRarity.of(self.synthetic))
         )
+
+
+def _number_ids(encoding: Encoding, rows: Encoded) -> I64:
+    known = np.unique(np.concatenate(encoding.numbers)) if encoding.numbers else np.zeros(0)
+    result = np.full(rows.codes.shape, -1, np.int64)
+    for column, numbers in enumerate(encoding.numbers):
+        if len(numbers):
+            present = (rows.codes[column] >= 0) & (rows.codes[column] < len(numbers))
+            values = numbers[np.where(present, rows.codes[column], 0)]
+            result[column] = np.where(present, np.searchsorted(known, values), -1)
+    return result
 
 
 def join(first: Encoded, second: Encoded) -> Encoded:

@@ -53,7 +53,7 @@ def whole_row_bits(bench: Bench) -> np.ndarray[tuple[int, ...], np.dtype[np.floa
     if bench.base is not None:
         return whole_row_bits(bench.base)
     rows = bench.targets.rows
-    return bench.once("whole_bits", lambda: bench.tree.match_bits(rows, np.ones(rows.codes.shape, bool)))
+    return bench.once("whole_bits", lambda: bench.match_bits(np.ones(rows.codes.shape, bool)))
 
 
 def _needed(bench: Bench) -> float:

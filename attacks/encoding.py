@@ -78,6 +78,7 @@ class Encoding:
     Attributes:
         names: the d column names. numeric: (d,) True for numbers and dates.
         low, width: (d,) a number is low + width · value; 0 and 1 for categories.
+        numbers: per column, the number behind each code, ascending (to its grid); empty for categories.
         missing_from: (d,) `codes` of missing cells are greater than this; numbers' codes below it are in their order.
         tables: by the names they were given under.
     """
@@ -86,6 +87,7 @@ class Encoding:
     numeric: npt.NDArray[np.bool_]
     low: npt.NDArray[np.float64]
     width: npt.NDArray[np.float64]
+    numbers: tuple[npt.NDArray[np.float64], ...]
     missing_from: I64
     tables: Mapping[str, Encoded]
 
@@ -105,12 +107,14 @@ def encode(tables: Mapping[str, Table], real: Sequence[str], scaling: Scaling = 
     codes = {name: np.empty((len(specs), n), np.int32) for name, n in sizes.items()}
     low, width = np.zeros(len(specs)), np.ones(len(specs))
     missing_from = np.zeros(len(specs), np.int64)
+    numbers = [np.zeros(0)] * len(specs)
     for place, spec in enumerate(specs):
         columns = {name: table.columns[spec.name] for name, table in tables.items()}
         if spec.kind.numeric:
-            low[place], width[place], missing_from[place] = _encode_number(
+            low[place], width[place], numbers[place] = _encode_number(
                 place, spec, columns, real, scaling, values, codes
             )
+            missing_from[place] = len(numbers[place])
         else:
             missing_from[place] = _encode_category(place, columns, values, codes)
     return Encoding(
@@ -118,6 +122,7 @@ def encode(tables: Mapping[str, Table], real: Sequence[str], scaling: Scaling = 
         numeric=np.array([spec.kind.numeric for spec in specs]),
         low=low,
         width=width,
+        numbers=tuple(numbers),
         missing_from=missing_from,
         tables={name: Encoded(values[name], codes[name], table.units) for name, table in tables.items()},
     )
@@ -150,7 +155,7 @@ def _encode_number(
     scaling: Scaling,
     values: Mapping[str, F32],
     codes: Mapping[str, I32],
-) -> tuple[float, float, int]:
+) -> tuple[float, float, npt.NDArray[np.float64]]:
     pooled = np.concatenate(
         [
             columns[name].values[columns[name].present].astype(np.float64)
@@ -176,7 +181,7 @@ def _encode_number(
             np.clip(scaled, -NUMBER_LIMIT, NUMBER_LIMIT).astype(np.float32),
             _missing_value(column),
         )
-    return low, width, len(distinct)
+    return low, width, distinct * grid
 
 
 def _normal(level: str) -> str:

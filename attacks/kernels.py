@@ -148,6 +148,7 @@ def tree_bits(
     match: npt.NDArray[np.bool_],
     bins: I32,
     within: F32,
+    number: I64,
     information: F64,
     offsets: I64,
     sizes: I64,
@@ -164,6 +165,7 @@ def tree_bits(
         match: (d, m) which cells count.
         bins: (d, m) coarse code of each cell.
         within: (d, m) log₂ p(cell | bin).
+        number: (d, m) an id of the number in the cell, the same across columns; -1 for categories and missing.
         information: (d, d) mutual information.
         offsets: (d, d) start of the pair's table in `log_joint`.
         sizes: (d,) bins per column; a table is row-major with `sizes[j]` columns for the pair (i, j).
@@ -185,10 +187,17 @@ def tree_bits(
                     best = c
             if best < 0:
                 break
+            repeated = False
+            for c in range(d):
+                if done[c] and number[c, t] >= 0 and number[c, t] == number[best, t]:
+                    repeated = True
             done[best] = True
-            total -= within[best, t]
             b = bins[best, t]
-            if linked[best] < 0:
+            if not repeated:
+                total -= within[best, t]
+            if repeated:
+                pass  # The same amount in bill after bill is one coincidence, not twelve.
+            elif linked[best] < 0:
                 total -= log_single[single_offsets[best] + b]
             else:
                 p = linked[best]
@@ -329,3 +338,32 @@ def graded_match(targets: F32, base: F32, reach: F32, weights: F32, score: F32, 
                     best = accumulated[j]
                     index[t] = start + j
             score[t] = best
+
+
+@compiled
+def kernel_sum(targets: F32, base: F32, inverse: float, total: F64) -> None:
+    """Σ over rows of `base` of exp(−(d·inverse)²/2), d the truncated Gower distance.
+
+    Args:
+        targets: (d, m).
+        base: (d, n).
+        inverse: 1 / bandwidth.
+        total: (m,) out.
+    """
+    d, m = targets.shape
+    n = base.shape[1]
+    accumulated = np.empty(BLOCK, np.float32)
+    for start in range(0, n, BLOCK):
+        size = min(BLOCK, n - start)
+        for t in range(m):
+            for j in range(size):
+                accumulated[j] = 0.0
+            for c in range(d):
+                x = targets[c, t]
+                row = base[c, start : start + size]
+                for j in range(size):
+                    accumulated[j] += min(abs(row[j] - x), np.float32(1.0))
+            for j in range(size):
+                z = accumulated[j] * inverse
+                if z < 8.0:
+                    total[t] += np.exp(-0.5 * z * z)

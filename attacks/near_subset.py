@@ -22,7 +22,7 @@ def matched_bits(bench: Bench, matches: Matches, base: Encoded) -> F64:
     if not base.n_rows:
         return np.zeros(rows.n_rows)
     same = rows.codes == base.codes[:, np.maximum(matches.index, 0)]
-    bits = bench.tree.match_bits(rows, same)
+    bits = bench.match_bits(same)
     return bits - choices(rows.codes.shape[0], same.sum(axis=0))
 
 

@@ -94,8 +94,11 @@ class TreeRarity:
             result[place] = -np.log2(counts / max(self.rows + 0.5, 1.0))
         return result
 
-    def match_bits(self, rows: Encoded, match: Bool) -> F64:
-        """(m,) −log₂ of the probability that a random row has the cells of each row where `match` (d, m) is True."""
+    def match_bits(self, rows: Encoded, match: Bool, number: I64) -> F64:
+        """(m,) −log₂ of the probability that a random row has the cells of each row where `match` (d, m) is True.
+
+        A number that stands in the row again counts once: `number` (d, m) gives equal ids to equal numbers, -1 to the rest.
+        """
         from attacks import kernels
 
         d, m = rows.codes.shape
@@ -111,6 +114,7 @@ class TreeRarity:
             match,
             bins,
             within,
+            number,
             self.information,
             self.offsets,
             self.sizes,

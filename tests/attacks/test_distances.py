@@ -103,7 +103,7 @@ def test_tree_bits_of_independent_columns_add_up():
         schema, {"a": list(rng.choice(["x", "y"], 4000)), "b": list(rng.choice(["x", "y", "z"], 4000))}
     )
     coded = encode({"t": table}, ["t"]).tables["t"]
-    bits = TreeRarity.of(coded).match_bits(coded, np.ones((2, 4000), bool))
+    bits = TreeRarity.of(coded).match_bits(coded, np.ones((2, 4000), bool), np.full((2, 4000), -1))
     assert bits == pytest.approx(np.full(4000, np.log2(6)), abs=0.15)
 
 
@@ -113,7 +113,7 @@ def test_tree_bits_count_a_determined_column_once():
     schema = make_schema(a=[f"v{k}" for k in range(8)], b=[f"w{k}" for k in range(8)])
     table = make_table(schema, {"a": [f"v{k}" for k in codes], "b": [f"w{k}" for k in codes]})
     coded = encode({"t": table}, ["t"]).tables["t"]
-    bits = TreeRarity.of(coded).match_bits(coded, np.ones((2, 4000), bool))
+    bits = TreeRarity.of(coded).match_bits(coded, np.ones((2, 4000), bool), np.full((2, 4000), -1))
     assert bits == pytest.approx(np.full(4000, 3.0), abs=0.15)
 
 
