@@ -132,7 +132,7 @@ class Database:
             with connection.begin():
                 heads = connection.execute(sa.select(HEADS).order_by(HEADS.c.log).with_for_update()).all()
                 if not heads:
-                    raise FaultError("the database has no tables", mend="run `sluice init`")
+                    raise _tampered("whole", "its heads are gone")
                 last = max((_moment(head.at) for head in heads if head.at), default=None)
                 yield Transaction(connection=connection, now=self._now(last), key=self._key)
 
@@ -196,6 +196,7 @@ def append(transaction: Transaction, table: sa.Table, body: dict[str, Any]) -> E
 
 def entries(transaction: Transaction, table: sa.Table) -> tuple[Entry, ...]:
     """All entries of a log in order, every digest recomputed. IntegrityError names the first that does not hold."""
+    head = _head(transaction, table.name)
     found: list[Entry] = []
     previous, before = "", None
     for row in transaction.connection.execute(sa.select(table).order_by(table.c.sequence)):
@@ -214,7 +215,6 @@ def entries(transaction: Transaction, table: sa.Table) -> tuple[Entry, ...]:
             raise _tampered(table.name, f"entry {number} is older than the one before it")
         found.append(Entry(sequence=number, at=at, body=content["body"], digest=KeyedDigest(row.digest)))
         previous, before = row.digest, at
-    head = _head(transaction, table.name)
     if (head.sequence, head.digest) != (len(found), previous):
         raise _tampered(table.name, f"it has {len(found)} entries, but its head speaks of {head.sequence}")
     return tuple(found)
