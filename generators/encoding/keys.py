@@ -125,7 +125,8 @@ class KeysPlan:
         occurs = np.flatnonzero(counts)
         noisy = noise.discrete_gaussian(counts[occurs], self.multiplier * self.rows)
         fullest = np.argsort(-noisy, kind="stable")[: self.most]
-        kept = [column.levels[occurs[k]] for k in fullest.tolist() if noisy[k] >= self.threshold]
+        threshold = self.threshold
+        kept = [column.levels[occurs[k]] for k in fullest.tolist() if noisy[k] >= threshold]
         kept = sorted(set(kept) - {OUTSIDE_LEVEL})  # by name: the order must not tell the order in the file
         nodes = [] if self.hierarchy is None else [n for n in self.hierarchy.names if n not in kept]
         values = (*kept, *nodes, OUTSIDE_LEVEL)
