@@ -151,11 +151,11 @@ def describe(value: str) -> str:
     text = value.strip()
     if not text:
         return "an empty cell" if not value else "white space"
-    if re.fullmatch(r"[+-]?\d+", text):
+    if re.fullmatch(r"[+-]?\d+", text, re.ASCII):
         return f"a whole number of {len(text.lstrip('+-'))} digits"
-    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text):
+    if re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, re.ASCII):
         return "a number with a fraction or an exponent"
-    if re.fullmatch(r"[+-]?\d{1,3}([.,]\d{3})*,\d+|[+-]?\d+,\d+", text):
+    if re.fullmatch(r"[+-]?\d{1,3}([.,]\d{3})*,\d+|[+-]?\d+,\d+", text, re.ASCII):
         return "a number written with a comma"
     if text.lower().strip("+-") in {"inf", "infinity"}:
         return "an infinite value"

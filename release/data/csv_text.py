@@ -431,14 +431,10 @@ def _dialect(text: bytes, known: frozenset[str], told: str | None) -> Dialect:
     best: tuple[tuple[float, float, int], Dialect] | None = None
     for order, delimiter in enumerate((told,) if told else DELIMITERS):
         quote = _quote(sample, delimiter)
-        escape = (
-            "\\"
-            if f"\\{quote}" in sample and quote * 2 not in sample.replace(f"{delimiter}{quote * 2}", "")
-            else ""
-        )
+        escape = _escape(sample, delimiter, quote)
         dialect = Dialect(delimiter=delimiter, quote=quote, escape=escape)
         try:
-            rows = [row for row in dialect.reader(io.StringIO(sample), strict=False) if row]
+            rows = [row for row in dialect.reader(io.StringIO(sample, newline=""), strict=False) if row]
         except csv.Error:
             continue
         if not rows:
@@ -450,6 +446,23 @@ def _dialect(text: bytes, known: frozenset[str], told: str | None) -> Dialect:
         if best is None or score > best[0]:
             best = (score, dialect)
     return best[1] if best is not None else Dialect(delimiter=",", quote='"')
+
+
+def _escape(sample: str, delimiter: str, quote: str) -> str:
+    r"""A backslash only where the rows make sense with it and none without: `"\\"` alone is a cell of one backslash."""
+    if f"\\{quote}" not in sample:
+        return ""
+
+    def strictly(escape: str) -> bool:
+        dialect = Dialect(delimiter=delimiter, quote=quote, escape=escape)
+        try:
+            for _ in dialect.reader(io.StringIO(sample, newline="")):
+                pass
+        except csv.Error:
+            return False
+        return True
+
+    return "\\" if not strictly("") and strictly("\\") else ""
 
 
 def _quote(sample: str, delimiter: str) -> str:

@@ -53,6 +53,7 @@ _TIME_FORMATS = (
     "%m/%d/%Y %H:%M:%S",
 )
 
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _NAMING = re.compile(
     r"(^|[_\W])(name|surname|(first|last|full|maiden|given|family)_?name|e?_?mail|phone|mobile|fax|ssn|nhs|mrn|passport"
     r"|licen[cs]e|iban|account|address|street|url|ip|login|user|username|contact|(personal|national|social)_?\w*number)"
@@ -236,11 +237,10 @@ def _of_numbers(name: str, values: Sequence[str]) -> _Guess | None:
         return _Guess(name, ColumnKind.BOOLEAN, 2, domain={"values": ["0", "1"]})
     if any(re.match(r"[+-]?0\d", value) for value in values):
         return None  # leading zeros: a code, such as a postal code
-    try:
-        numbers = [float(value) for value in values]
-    except ValueError:
+    if not all(_NUMBER.fullmatch(value) for value in values):
         return None
-    if not all(map(math.isfinite, numbers)) or any("_" in value for value in values):
+    numbers = [float(value) for value in values]
+    if not all(map(math.isfinite, numbers)):
         return None
     low, high = min(numbers), max(numbers)
     if all(re.fullmatch(r"[+-]?\d+(\.0+)?", value, re.ASCII) for value in values):
@@ -317,7 +317,9 @@ def _of_words(
     if longest > LONGEST_CATEGORY or mean_length > 60 or (unique and mean_length > 30):
         guess.kind, guess.roles = ColumnKind.TEXT, ("direct-identifier",)
         guess.notes.append("free text is never released: this role drops the column")
-    elif unique or (_NAMING.search(name) and len(values) > FEW):
+    elif unique or (
+        len(values) > FEW and (_NAMING.search(name) or (_KEYISH.search(name) and len(values) > total / 20))
+    ):
         guess.kind = ColumnKind.IDENTIFIER
         guess.notes.append(
             "looks like it names somebody: dropped from the release (surrogate: true replaces it by keys)"

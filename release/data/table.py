@@ -177,7 +177,13 @@ def _series(spec: ColumnSpec, column: Column) -> pd.Series:
         )
     present_codes = {codes[kind - 1] for kind in np.unique(column.missing).tolist() if kind}
     if present_codes - {""}:
-        text = series.astype("string")
+        if spec.kind in {ColumnKind.DATE, ColumnKind.DATETIME}:
+            # ISO with four digits of the year, which pandas does not write before the year 1000.
+            step = "D" if spec.kind is ColumnKind.DATE else "s"
+            iso = np.datetime_as_string(column.values.astype(f"datetime64[{step}]"))
+            text = pd.Series(iso.tolist(), dtype="string").mask(pd.Series(absent), pd.NA)
+        else:
+            text = series.astype("string")
         for kind, code in enumerate(codes, start=1):
             text = text.mask(pd.Series(column.missing == kind), code if code else pd.NA)
         return text
