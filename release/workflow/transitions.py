@@ -8,6 +8,7 @@ a reviewer. `docs/workflow.md` is generated from here (`diagram`), and a test ho
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -168,9 +169,18 @@ TRANSITIONS: tuple[Transition, ...] = (
     ),
 )
 
-_ARROWS = {(row.source, row.action, row.target): row for row in TRANSITIONS}
-if len(_ARROWS) != len(TRANSITIONS):
-    raise TransitionError("the transition table lists an arrow twice", mend="remove the second")
+
+def arrows(rows: Iterable[Transition]) -> dict[tuple[State, Action, State], Transition]:
+    """The table by source, action and target. ValueError where an arrow stands twice."""
+    found: dict[tuple[State, Action, State], Transition] = {}
+    for row in rows:
+        if (row.source, row.action, row.target) in found:
+            raise ValueError(f"the transition table has {row.source} → {row.action} → {row.target} twice")
+        found[row.source, row.action, row.target] = row
+    return found
+
+
+_ARROWS = arrows(TRANSITIONS)
 
 
 # ---------------------------------------------------------------------------------------------- questions
@@ -249,11 +259,11 @@ def require_enter_review(purpose: Purpose, provenance: Kind, *, private: bool) -
 
 def diagram() -> str:
     """The whole of docs/workflow.md: a Mermaid state diagram and a table of who may do what."""
-    arrows: dict[tuple[State, State], list[str]] = {}
+    drawn: dict[tuple[State, State], list[str]] = {}
     for row in TRANSITIONS:
-        arrows.setdefault((row.source, row.target), []).append(row.action)
+        drawn.setdefault((row.source, row.target), []).append(row.action)
     lines = ["stateDiagram-v2", "    [*] --> draft: propose"]
-    lines += [f"    {source} --> {target}: {', '.join(names)}" for (source, target), names in arrows.items()]
+    lines += [f"    {source} --> {target}: {', '.join(names)}" for (source, target), names in drawn.items()]
     lines += [f"    {state} --> [*]" for state in State if not actions_from(state)]
     who: dict[Action, Transition] = {row.action: row for row in TRANSITIONS}
     table = ["| action | who | on whose request |", "|---|---|---|"]
@@ -266,7 +276,7 @@ def diagram() -> str:
             "# Workflow of a release",
             "",
             "Generated from `release/workflow/transitions.py`: change it there, then run",
-            "`python -m release.workflow.transitions > docs/workflow.md`.",
+            "`python -c 'import release.workflow.transitions as t; print(t.diagram(), end=\"\")' > docs/workflow.md`.",
             "",
             "```mermaid",
             *lines,
@@ -279,7 +289,3 @@ def diagram() -> str:
             "",
         )
     )
-
-
-if __name__ == "__main__":
-    print(diagram(), end="")

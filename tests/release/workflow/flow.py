@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from release.canonical import KeyedDigest, Sha256, digest
+from release.canonical import KeyedDigest, Sha256, digest, keyed_digest
 from release.data.schema import Schema
 from release.database import Database
-from release.privacy.accounting import cost
+from release.privacy.accounting import cost, rho_for
 from release.records import (
     Budget,
     Candidate,
@@ -108,17 +111,7 @@ def schema(name: str = "clinic", **changes: object) -> Schema:
         ],
         **changes,
     }
-    import json
-
     return Schema.model_validate_json(json.dumps(document))
-
-
-def plan_cost(epsilon: float = 1.0, delta: float = 1e-7, unit: str = "patient", max_rows: int = 2):
-    from release.privacy.accounting import rho_for
-
-    sigma = (2.0 * rho_for(epsilon, delta)) ** -0.5
-    events = (DpEvent(label="measure sex", mechanism=Mechanism.DISCRETE_GAUSSIAN, parameter=sigma),)
-    return cost(events, delta, unit=unit, max_rows=max_rows)
 
 
 DOCUMENT = "partner 1 2 - 30 0.1"
@@ -178,8 +171,6 @@ class World:
         )
 
     def verdict(self, release) -> Verdict:
-        from release.canonical import keyed_digest
-
         view = self.registry.show(release)
         document = self.registry.policies.current(view.request.policy).document
         claim = view.candidate.claim
@@ -218,10 +209,19 @@ class World:
 
 
 def world(directory: Path, *, url: str = "", epsilon: float = 10.0, document: str = DOCUMENT) -> World:
+    """A workspace's registry as after `init`: on SQLite in this folder, or fresh on another database."""
     clock = FakeClock()
-    database = Database(url or f"sqlite:///{directory / 'registry.sqlite'}", key=KEY, clock=clock)
-    database.upgrade()
-    registry = Registry(database)
+    path = directory / "registry.sqlite"
+    database = Database(url or f"sqlite:///{path}", key=KEY, clock=clock)
+    if url:
+        database.upgrade()
+        furnish(Registry(database), epsilon, document)
+    else:
+        path.write_bytes(_furnished(epsilon, document))
+    return World(registry=Registry(database), clock=clock)
+
+
+def furnish(registry: Registry, epsilon: float, document: str) -> None:
     registry.people.add(OTTO, (Role.POLICY_OWNER, Role.BUDGET_OWNER), by=OTTO)
     registry.people.add(PIA, (Role.POLICY_OWNER,), by=OTTO)
     registry.people.add(ANNA, (Role.REQUESTER, Role.REVIEWER), by=OTTO)
@@ -231,4 +231,21 @@ def world(directory: Path, *, url: str = "", epsilon: float = 10.0, document: st
     registry.policies.install(document, FakeJudge(), by=OTTO)
     registry.datasets.add(schema(), table=KeyedDigest("4" * 64), report={"rows": 3}, by=ANNA)
     registry.datasets.set_cap(Population("patients"), epsilon=epsilon, delta=1e-6, by=OTTO)
-    return World(registry=registry, clock=clock)
+
+
+@functools.cache
+def _furnished(epsilon: float, document: str) -> bytes:
+    """Migrating and furnishing once serves every test."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "registry.sqlite"
+        database = Database(f"sqlite:///{path}", key=KEY, clock=FakeClock())
+        database.upgrade()
+        furnish(Registry(database), epsilon, document)
+        return path.read_bytes()
+
+
+@functools.cache
+def plan_cost(epsilon: float = 1.0, delta: float = 1e-7, unit: str = "patient", max_rows: int = 2):
+    sigma = (2.0 * rho_for(epsilon, delta)) ** -0.5
+    events = (DpEvent(label="measure sex", mechanism=Mechanism.DISCRETE_GAUSSIAN, parameter=sigma),)
+    return cost(events, delta, unit=unit, max_rows=max_rows)
