@@ -21,6 +21,13 @@ FLOOR = 1e-6
 """Share of a level's mass that is spread evenly over it, so that no cell of the domain is impossible."""
 
 
+STANDS_OUT = 3.0
+"""A single value is a spike where it has so many times the density of the leaves beside it, …"""
+
+SPIKE = 4.0
+"""… and at least this part of the mass of a bin."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bins:
     """Levels and the shape inside them.
@@ -160,7 +167,10 @@ def bins_from(
     total = float(mass.sum())
     single = first == last
     declared = np.isin(first, np.array(spiked, dtype=np.int64)) & single
-    heavy = declared | (single & (mass >= max(smallest, total / max_bins)))
+    density = mass / (last - first + 1)
+    around = np.maximum(np.append(0.0, density[:-1]), np.append(density[1:], 0.0))
+    stands_out = (mass >= STANDS_OUT * around) & (mass >= max(smallest, total / (SPIKE * max_bins)))
+    heavy = declared | (single & stands_out)
     rest = float(mass[~heavy].sum())
     target = max(rest / max_bins, smallest, 1e-9)
     begins = np.isin(first, np.array(sorted(forced), dtype=np.int64)) | heavy

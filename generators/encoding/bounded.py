@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from generators.encoding.binning import Binning, Measured, plan_binning
-from generators.encoding.bins import bins_from, identity_bins
+from generators.encoding.bins import SPIKE, bins_from, identity_bins
 from generators.encoding.grid import Grid
 from generators.encoding.numeric import NumericCode
 from generators.encoding.options import EncodingOptions
@@ -119,9 +119,9 @@ def code_from(
 
 
 def most_bins(spec: ColumnSpec, demands: Sequence[Wanted], options: EncodingOptions) -> int:
-    """Bins, spikes that were found (each holds the mass of a bin), and what rules and declared spikes cut off."""
+    """Bins, spikes that were found with the bins that they cut, and what rules and declared spikes cut off."""
     edges = 2 * sum(len(wanted.ranges) for wanted in demands) + 2 * len(_spikes(spec))
-    return 3 * options.max_bins + edges + 1
+    return math.ceil((1 + 2 * SPIKE) * options.max_bins) + edges + 1
 
 
 def _spikes(spec: ColumnSpec) -> tuple[float, ...]:

@@ -108,12 +108,19 @@ class LearntNumericPlan:
         """Learn the bounds, then the bins between them."""
         values = column.values[column.present].astype(np.float64)
         sigma = self.multiplier * self.rows
-        powers = np.bincount(_power(values), minlength=2 * _SIDE + 1).astype(np.int64)
-        low, high = self._widened(*_ends(noise.discrete_gaussian(powers, sigma), sigma))
+        smallest = SMALLEST_POWER if self.spec.kind is ColumnKind.REAL else 0
+        universe = 2 * (LARGEST_POWER - smallest + 1) + 1
+        powers = np.bincount(_power(values, smallest), minlength=universe).astype(np.int64)
+        low, high = self._widened(*_ends(noise.discrete_gaussian(powers, sigma), sigma, smallest))
         spec = self.spec
         if self.spec.kind is ColumnKind.REAL:
             needed = np.bincount(_decimals(values), minlength=MOST_DECIMALS + 2).astype(np.int64)
             decimals = _usual(noise.discrete_gaussian(needed, sigma), sigma)
+            if decimals is not None:
+                low, high = (
+                    math.floor(low * 10.0**decimals) / 10.0**decimals,
+                    math.ceil(high * 10.0**decimals) / 10.0**decimals,
+                )
             domain = Range(min=low, max=high, decimals=decimals)
             spec = replace_domain(self.spec, domain)
         grid = grid_of(spec, low, high, self.increment)
@@ -136,19 +143,17 @@ def replace_domain(spec: ColumnSpec, domain: Range) -> ColumnSpec:
     return spec.model_copy(update={"domain": domain, "domain_source": DomainSource.CODEBOOK})
 
 
-_SIDE = LARGEST_POWER - SMALLEST_POWER + 1
-
-
-def _power(values: FloatArray) -> IntArray:
-    """0 … 2·_SIDE: the middle one is zero; place _SIDE ± (1 + p - SMALLEST_POWER) holds ±[2^p, 2^(p+1))."""
+def _power(values: FloatArray, smallest: int) -> IntArray:
+    """Place in the universe: the middle one is zero; middle ± (1 + p - smallest) holds ±[2^p, 2^(p+1))."""
     size = np.abs(values)
-    zero = size < 2.0**SMALLEST_POWER
+    zero = size < 2.0**smallest
     power = np.floor(np.log2(np.where(zero, 1.0, size)))
-    place = np.clip(power, SMALLEST_POWER, LARGEST_POWER) - SMALLEST_POWER + 1
-    return np.asarray(_SIDE + np.where(zero, 0, np.sign(values) * place), dtype=np.int64)
+    place = np.clip(power, smallest, LARGEST_POWER) - smallest + 1
+    middle = LARGEST_POWER - smallest + 1
+    return np.asarray(middle + np.where(zero, 0, np.sign(values) * place), dtype=np.int64)
 
 
-def _ends(noisy: IntArray, sigma: float) -> tuple[float, float]:
+def _ends(noisy: IntArray, sigma: float, smallest: int) -> tuple[float, float]:
     """The outer ends of the outermost powers that stand out of the noise; of the fullest one where none does."""
     from scipy.stats import norm
 
@@ -156,14 +161,16 @@ def _ends(noisy: IntArray, sigma: float) -> tuple[float, float]:
     found = np.flatnonzero(noisy > level)
     if not len(found):
         found = np.array([int(np.argmax(noisy))])
-    return _outer(int(found[0]) - _SIDE, lower=True), _outer(int(found[-1]) - _SIDE, lower=False)
+    middle = len(noisy) // 2
+    low, high = int(found[0]) - middle, int(found[-1]) - middle
+    return _outer(low, smallest, lower=True), _outer(high, smallest, lower=False)
 
 
-def _outer(place: int, *, lower: bool) -> float:
+def _outer(place: int, smallest: int, *, lower: bool) -> float:
     """The lower or upper end of a power."""
     if place == 0:
         return 0.0
-    power = abs(place) - 1 + SMALLEST_POWER
+    power = abs(place) - 1 + smallest
     outward = (place < 0) == lower
     return math.copysign(2.0 ** (power + 1 if outward else power), place)
 

@@ -149,8 +149,14 @@ class Encoding:
                     mend="widen it, or use values of the column's domain",
                 )
         factors = [((name,), share) for name, share in shares.items()]
-        orders = [factor for factor in self._order_factors(codes) if set(factor[0]) & set(shares)]
-        return Condition(factors=(*factors, *joint, *orders), codes=codes)
+        joint += [factor for factor in self._order_factors(codes) if set(factor[0]) & set(shares)]
+        for attributes, share in joint:
+            if not share.any():
+                raise PlanError(
+                    f"no row can have {', '.join(attributes)} as the condition asks, by the schema's constraints",
+                    mend="widen it",
+                )
+        return Condition(factors=(*factors, *joint), codes=codes)
 
     def masks(self, where: Where) -> dict[str, BoolArray]:
         """Attribute → which of its levels can meet the condition; see `condition` for the whole of it."""

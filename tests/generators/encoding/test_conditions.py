@@ -1,0 +1,184 @@
+"""`where`: exact values, sets, ranges that cut bins, derived columns, orders; impossible conditions are refused."""
+
+import numpy as np
+import pytest
+
+from generators.encoding import plan_encoding
+from release.errors import PlanError
+from release.records import Within
+from tests.builders import make_schema, make_table
+from tests.generators.encoding.sampled import random_rows
+from tests.seeded_noise import SeededNoise
+
+MISSING = [{"code": "?"}]
+RULES = [
+    {
+        "type": "determines",
+        "determinants": ["age"],
+        "dependent": "minor",
+        "cuts": [18.0],
+        "values": ["yes", "no"],
+    },
+    {
+        "type": "determines",
+        "determinants": ["sex", "ward"],
+        "dependent": "bed",
+        "table": [["f", "a", "1"], ["f", "b", "2"], ["m", "a", "2"], ["m", "b", "4"]],
+    },
+    {
+        "type": "determines",
+        "determinants": ["stage"],
+        "dependent": "grade",
+        "table": [["I", "low"], ["II", "low"], ["III", "high"]],
+    },
+    {"type": "less-equal", "left": "low", "right": "high"},
+]
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    schema = make_schema(
+        constraints=RULES,
+        sex=["f", "m"],
+        ward=["a", "b"],
+        bed=(1, 4),
+        stage={"kind": "ordinal", "domain": {"values": ["I", "II", "III"]}},
+        grade=["low", "high"],
+        age={"kind": "integer", "domain": {"min": 0, "max": 120}, "missing": []},
+        minor=["yes", "no"],
+        income={"kind": "real", "domain": {"min": 0.0, "max": 1e6}, "missing": MISSING},
+        low=(0, 1_000),
+        high=(0, 1_000),
+        day={"kind": "date", "domain": {"min": "2020-01-01", "max": "2024-12-31"}},
+        drug={"kind": "categorical"},
+    )
+    rng = np.random.default_rng(0)
+    n = 4_000
+    age = rng.integers(0, 121, n)
+    low = rng.integers(0, 1_001, n)
+    sex, ward, stage = rng.choice(["f", "m"], n), rng.choice(["a", "b"], n), rng.choice(["I", "II", "III"], n)
+    bed = {"fa": 1, "fb": 2, "ma": 2, "mb": 4}
+    table = make_table(
+        schema,
+        {
+            "sex": sex,
+            "ward": ward,
+            "bed": [bed[a + b] for a, b in zip(sex, ward, strict=True)],
+            "stage": stage,
+            "grade": np.where(stage == "III", "high", "low"),
+            "age": age,
+            "minor": np.where(age < 18, "yes", "no"),
+            "income": np.where(
+                rng.random(n) < 0.1, "?", rng.exponential(40_000, n).clip(max=1e6).astype(str)
+            ),
+            "low": low,
+            "high": rng.integers(low, 1_001),
+            "day": (np.datetime64("2020-01-01") + rng.integers(0, 1_800, n)).astype(str),
+            "drug": rng.choice(["x", "y"], n),
+        },
+    )
+    plan = plan_encoding(schema, rho=0.05, delta=1e-7, options={"max_bins": 6})
+    return plan.fit(table, SeededNoise(1))
+
+
+def words(table, name):
+    column = table[name]
+    return set(np.array(column.levels)[column.values].tolist())
+
+
+def test_values_and_sets(fitted):
+    rows = random_rows(
+        fitted, np.random.default_rng(1), where={"sex": ("f",), "age": (31, 77, 78), "drug": ("y",)}
+    )
+    assert len(rows) > 0
+    assert words(rows, "sex") == {"f"}
+    assert words(rows, "drug") == {"y"}
+    assert set(rows["age"].values.tolist()) == {31, 77, 78}
+
+
+def test_ranges_that_cut_bins(fitted):
+    where = {
+        "income": Within(low=12_345.6, high=12_399.9),
+        "day": Within(low="2021-02-03", high="2021-02-05"),
+    }
+    rows = random_rows(fitted, np.random.default_rng(2), where=where, rows=300)
+    income, day = rows["income"], rows["day"].values
+    assert income.present.all()
+    assert income.values.min() >= 12_345.6
+    assert income.values.max() <= 12_399.9
+    assert set(day.tolist()) == {18_661, 18_662, 18_663}
+    half = random_rows(fitted, np.random.default_rng(2), where={"income": Within(high=500_000)}, rows=300)
+    assert half["income"].values.max() <= 500_000
+
+
+def test_shares_are_those_of_the_draw(fitted):
+    """The likelihood of a cut bin is the share of its draws that meet the condition."""
+    code = fitted.codes["age"]
+    place = fitted.attributes.index("age")
+    (_, share), *_ = fitted.condition({"age": Within(low=37, high=64)}).factors
+    rng = np.random.default_rng(3)
+    for level in range(code.present):
+        drawn = code.draw(np.full(20_000, level), rng)
+        assert ((drawn >= 37) & (drawn <= 64)).mean() == pytest.approx(share[level], abs=0.02)
+    assert fitted.masks({"age": (0,)})["age"].shape == (fitted.sizes[place],)
+
+
+def test_missing_codes_can_be_asked_for(fitted):
+    rows = random_rows(fitted, np.random.default_rng(4), where={"income": ("?",)})
+    assert (rows["income"].missing == 1).all()
+    rows = random_rows(fitted, np.random.default_rng(4), where={"income": (0, "?")})
+    assert (rows["income"].values == 0).all()
+
+
+def test_derived_columns(fitted):
+    assert "minor" not in fitted.attributes
+    assert "grade" not in fitted.attributes
+    assert "bed" not in fitted.attributes
+    rows = random_rows(
+        fitted, np.random.default_rng(5), where={"minor": ("yes",), "grade": ("high",), "bed": (2,)}
+    )
+    assert rows["age"].values.max() < 18
+    assert words(rows, "stage") == {"III"}
+    pairs = {(a, b) for a, b in zip(rows["sex"].values.tolist(), rows["ward"].values.tolist(), strict=True)}
+    assert pairs == {(0, 1), (1, 0)}
+    rows = random_rows(fitted, np.random.default_rng(5), where={"minor": ("no",), "age": Within(high=20)})
+    assert set(rows["age"].values.tolist()) == {18, 19, 20}
+
+
+def test_orders_hold_under_conditions(fitted):
+    where = {"low": Within(low=400, high=410), "high": Within(high=405)}
+    rows = random_rows(fitted, np.random.default_rng(6), where=where, rows=300)
+    low, high = rows["low"].values, rows["high"].values
+    assert len(rows) > 50
+    assert low.min() >= 400
+    assert high.max() <= 405
+    assert (low <= high).all()
+    assert len(set(low.tolist())) > 3
+
+
+def test_ordinals_take_ranges(fitted):
+    rows = random_rows(fitted, np.random.default_rng(7), where={"stage": Within(low="II")})
+    assert words(rows, "stage") == {"II", "III"}
+
+
+IMPOSSIBLE = {
+    "unknown column": ({"wird": ("a",)}, "no released column"),
+    "unknown value": ({"ward": ("z",)}, "no row can have"),
+    "learnt away": ({"drug": ("rare",)}, "no row can have"),
+    "outside the bounds": ({"age": Within(low=300)}, "no row can have"),
+    "ends swapped": ({"age": Within(low=30, high=20)}, "no value lies between"),
+    "not a number": ({"age": ("old",)}, "is not a value"),
+    "not a date": ({"day": Within(low="yesterday")}, "is not a value"),
+    "NaN": ({"income": (float("nan"),)}, "NaN"),
+    "no order": ({"ward": Within(low="a")}, "has no order"),
+    "nothing allowed": ({"ward": ()}, "no value is allowed"),
+    "a derived value that is never": ({"bed": (3,)}, "no row can have"),
+    "against its determinant": ({"minor": ("yes",), "age": Within(low=20)}, "no row can have"),
+    "against an order": ({"low": Within(low=500), "high": Within(high=400)}, "no row can have"),
+}
+
+
+@pytest.mark.parametrize(("where", "message"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+def test_impossible_conditions_are_refused_with_the_reason(fitted, where, message):
+    with pytest.raises(PlanError, match=message):
+        fitted.condition(where)
