@@ -16,11 +16,15 @@ from release.protocols import Arena, Probe, Progress, no_progress
 from release.quality.associations import ASSOCIATIONS
 from release.quality.bias import BIAS
 from release.quality.cleanliness import CLEANLINESS
+from release.quality.coefficients import COEFFICIENTS
 from release.quality.coverage import COVERAGE
+from release.quality.fairness import FAIRNESS
 from release.quality.ground import Pen
 from release.quality.marginals import MARGINALS
 from release.quality.missingness import MISSINGNESS
+from release.quality.references import REFERENCES
 from release.quality.rules import RULES
+from release.quality.sdmetrics_reports import SDMETRICS
 from release.quality.shapes import SHAPES
 from release.quality.tails import TAILS
 from release.quality.tstr import TSTR
@@ -44,9 +48,13 @@ PROBES: Mapping[str, Probe] = _table(
     TAILS,
     CLEANLINESS,
     BIAS,
+    FAIRNESS,
     COVERAGE,
     TWO_SAMPLE,
     TSTR,
+    COEFFICIENTS,
+    REFERENCES,
+    SDMETRICS,
 )
 """Every quality probe by its name in the evidence."""
 
