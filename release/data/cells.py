@@ -9,6 +9,7 @@ characters"), never the cell. Foreign exceptions are dropped, not chained, where
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -281,6 +282,8 @@ def _number(spec: ColumnSpec, array: pa.ChunkedArray, place: Place) -> tuple[Col
         present = bare
     whole = spec.kind is ColumnKind.INTEGER
     values = _whole(spec, present, place) if whole else _real(spec, present, place)
+    if from_text:
+        trimmed += _mark_other_spellings(spec, values, missing)
     values[missing != 0] = 0
     values, clipped = _clip(spec, values, missing)
     report = ColumnReport(name=spec.name, clipped=clipped, trimmed=trimmed, missing=_counts(spec, missing))
@@ -298,14 +301,31 @@ def _text_missing(spec: ColumnSpec, array: pa.ChunkedArray, place: Place) -> npt
     return _mark_blank(spec, missing, blank, place)
 
 
+def _mark_other_spellings(spec: ColumnSpec, values: npt.NDArray[Any], missing: npt.NDArray[np.uint8]) -> int:
+    """Mark cells that write a missing code as another number does ("999.0" for 999); how many there were."""
+    found = 0
+    for kind, number in _numeric_codes(spec):
+        hit = (values == number) & (missing == 0)
+        missing[hit] = kind
+        found += int(hit.sum())
+    return found
+
+
+def _numeric_codes(spec: ColumnSpec) -> list[tuple[int, float]]:
+    """(kind, number) of the missing codes that are numbers."""
+    codes = []
+    for kind, code in enumerate(spec.missing, start=1):
+        try:
+            codes.append((kind, float(code.code)))
+        except ValueError:
+            continue
+    return codes
+
+
 def _number_missing(spec: ColumnSpec, array: pa.ChunkedArray, place: Place) -> npt.NDArray[np.uint8]:
     """Kinds of missing of a typed number column: null and NaN are the empty cell, codes compare as numbers."""
     missing = np.zeros(len(array), dtype=np.uint8)
-    for kind, code in enumerate(spec.missing, start=1):
-        try:
-            number = float(code.code)
-        except ValueError:
-            continue
+    for kind, number in _numeric_codes(spec):
         missing[_mask(pc.equal(array.cast(pa.float64(), safe=False), number))] = kind
     blank = _mask(pc.is_null(array, nan_is_null=True))
     return _mark_blank(spec, missing, blank, place)
@@ -419,10 +439,15 @@ def _clip(
     bounds = spec.bounds
     if bounds is None:
         return values, 0
-    low, high = bounds if values.dtype.kind == "f" else (int(np.ceil(bounds[0])), int(np.floor(bounds[1])))
+    low, high = bounds if values.dtype.kind == "f" else _whole_bounds(*bounds)
     outside = ((values < low) | (values > high)) & (missing == 0)
     clipped = np.where(missing == 0, np.clip(values, low, high), 0).astype(values.dtype)
     return clipped, int(outside.sum())
+
+
+def _whole_bounds(low: float, high: float) -> tuple[int, int]:
+    """Whole numbers inside the bounds; declared bounds may lie beyond int64, stored values cannot."""
+    return max(math.ceil(low), -(2**63)), min(math.floor(high), 2**63 - 1)
 
 
 # ---------------------------------------------------------------------------------------------- dates

@@ -483,7 +483,7 @@ def _require_names(header: tuple[str, ...], known: frozenset[str], file: str, li
     require_names(header, known, file)
 
 
-def require_names(header: Sequence[str], known: frozenset[str], file: str) -> None:
+def require_names(header: Sequence[str], known: frozenset[str], file: str, row: int | None = 1) -> None:
     """Raise SourceError where a column has no name, or two have one.
 
     A name is shown only where the schema knows it: in a file without a header the first line is somebody's data.
@@ -492,9 +492,9 @@ def require_names(header: Sequence[str], known: frozenset[str], file: str) -> No
         if not name:
             raise SourceError(
                 f"column {place} has no name",
-                mend="name it in the header, or leave it out (a data frame's index: write without it)",
+                mend="name it, or leave it out (write a frame without its index, and lines without a delimiter at the end)",
                 file=file,
-                row=1,
+                row=row,
             )
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
@@ -504,5 +504,5 @@ def require_names(header: Sequence[str], known: frozenset[str], file: str) -> No
             f"columns {', '.join(map(str, places))} have one name{named}",
             mend="rename or remove one of them",
             file=file,
-            row=1,
+            row=row,
         )

@@ -115,11 +115,12 @@ def read_table(
     known = frozenset(schema.names)
     cells = open_source(source, known=known, name=name, encoding=encoding, limits=limits)
     unit = None if released_only else schema.unit.column
-    _require_match(cells, schema, unit, released_only=released_only)
+    _require_match(cells, schema, unit)
     wanted = [spec.name for spec in schema.released]
     data = cells.read([*wanted, *([unit] if unit is not None else [])])
     if data.num_rows == 0:
         raise SourceError("has columns and no rows", mend="add at least one row", file=cells.file)
+    rows_read = data.num_rows
     place = Place(cells.file, cells.row_of)
     units, kept, units_cut = _units(data, schema, unit, place)
     columns: dict[str, Column] = {}
@@ -135,7 +136,7 @@ def read_table(
         format=cells.format,
         encoding=cells.encoding,
         delimiter=cells.delimiter,
-        rows_read=data.num_rows,
+        rows_read=rows_read,
         rows=len(table),
         units=int(units.max()) + 1,
         units_cut=units_cut,
@@ -175,6 +176,8 @@ def _open_file(path: Path, known: frozenset[str], encoding: str | None, limits: 
     try:
         if path.is_dir():
             raise SourceError("is a directory, not a file", mend="name one file", file=file)
+        if path.exists() and not path.is_file():
+            raise SourceError("is not a regular file", mend="copy it to a file first", file=file)
         size = path.stat().st_size
         if size > limits.max_bytes:
             raise SourceError(
@@ -214,7 +217,7 @@ def _typed(table: pa.Table, file: str, form: str, known: frozenset[str], limits:
             mend="choose the columns that the partner needs",
             file=file,
         )
-    require_names(table.column_names, known, file)
+    require_names(table.column_names, known, file, row=None)
     return Cells(
         file=file,
         format=form,
@@ -237,7 +240,7 @@ def _require_no_text(schema: Schema) -> None:
         )
 
 
-def _require_match(cells: Cells, schema: Schema, unit: str | None, *, released_only: bool) -> None:
+def _require_match(cells: Cells, schema: Schema, unit: str | None) -> None:
     """Raise SourceError where the columns of schema and source differ. Identifiers that get dropped may be absent."""
     found = set(cells.names)
     needed = [spec.name for spec in schema.released] + ([unit] if unit is not None else [])
@@ -266,8 +269,6 @@ def _require_match(cells: Cells, schema: Schema, unit: str | None, *, released_o
             file=cells.file,
             column=unknown[0],
         )
-    if released_only:
-        return
 
 
 def _nearest(name: str, candidates: list[str]) -> str:

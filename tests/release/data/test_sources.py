@@ -79,6 +79,11 @@ def test_a_row_of_nobody_is_refused(empty: str | None) -> None:
         visits([("p", "a", 1), (empty, "a", 1)])  # type: ignore[list-item]
 
 
+def test_a_device_is_no_file() -> None:
+    with pytest.raises(SourceError, match="is not a regular file"):
+        read_table(Path("/dev/zero"), VISITS)
+
+
 @pytest.mark.shared_data
 def test_diabetes130_by_patient() -> None:
     report = loaded_shared("diabetes130").report
@@ -219,6 +224,21 @@ def test_a_level_outside_may_be_written_out_and_read_again() -> None:
 def test_learned_levels_are_sorted_whatever_the_row_order() -> None:
     schema = make_schema(ward={"kind": "code"})
     assert make_table(schema, {"ward": ["z", "a", "m"]})["ward"].levels == ("a", "m", "z")
+
+
+def test_missing_codes_in_another_spelling() -> None:
+    schema = make_schema(
+        age={"kind": "integer", "domain": {"min": 0, "max": 120}, "missing": [{"code": "999"}]}
+    )
+    loaded = read_table(pd.DataFrame({"age": ["1", "999.0", "0999", "998"]}), schema)
+    assert loaded.table["age"].missing.tolist() == [0, 1, 1, 0]
+    assert (loaded.report.columns[0].clipped, loaded.report.columns[0].trimmed) == (1, 2)
+
+
+def test_bounds_beyond_whole_numbers() -> None:
+    schema = make_schema(big={"kind": "integer", "domain": {"min": -1e30, "max": 1e30}})
+    table = make_table(schema, {"big": [str(2**63 - 1), str(-(2**63))]})
+    assert table["big"].values.tolist() == [2**63 - 1, -(2**63)]
 
 
 def test_own_date_formats() -> None:
