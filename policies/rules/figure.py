@@ -101,7 +101,7 @@ class FigureRule(BaseModel):
             return
         found = 0
         for pattern in self.figure.subjects:
-            matches = matching(evidence, self.figure.probe, self.figure.metric, pattern)
+            matches = matching(evidence, self.figure.probe, self.figure.metric, pattern, self.figure.besides)
             found += len(matches)
             if not matches and expected is None:
                 matches = {pattern: []}

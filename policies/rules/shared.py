@@ -49,6 +49,7 @@ class Subject(BaseModel):
         metric: what was measured.
         subjects: exact subjects; "" is the whole release; one that ends in "*" stands for every subject that
             begins like it, of which there must be at least one.
+        besides: subjects (or beginnings with "*") that the patterns do not stand for: shown, without a limit.
         counted_by: metric of the same probe and subject "" that says how many subjects the patterns must match;
             with it, none is enough where none is expected, and any other number than expected is invalid.
     """
@@ -58,6 +59,7 @@ class Subject(BaseModel):
     probe: ProbeName
     metric: ProbeName
     subjects: Annotated[tuple[str, ...], Field(min_length=1)] = ("",)
+    besides: tuple[str, ...] = ()
     counted_by: ProbeName | None = None
 
 
@@ -69,15 +71,23 @@ class Blocked:
     reason: str
 
 
-def matching(evidence: EvidenceSet, probe: str, metric: str, pattern: str) -> dict[str, list[Evidence]]:
+def matching(
+    evidence: EvidenceSet, probe: str, metric: str, pattern: str, besides: tuple[str, ...] = ()
+) -> dict[str, list[Evidence]]:
     """Evidence by subject, subjects in order; more than one entry in a list is a duplicate."""
     found: dict[str, list[Evidence]] = {}
     for item in evidence.evidence:
         if item.probe != probe or item.metric != metric:
             continue
-        if item.subject == pattern or (pattern.endswith(EVERY) and item.subject.startswith(pattern[:-1])):
+        if _stands_for(pattern, item.subject) and not any(
+            _stands_for(other, item.subject) for other in besides
+        ):
             found.setdefault(item.subject, []).append(item)
     return dict(sorted(found.items()))
+
+
+def _stands_for(pattern: str, subject: str) -> bool:
+    return subject == pattern or (pattern.endswith(EVERY) and subject.startswith(pattern[:-1]))
 
 
 def usable(items: list[Evidence], what: str) -> Measured | Blocked:

@@ -187,6 +187,9 @@ _ALARM = policy(rule("alarm", "limit: 0.5,"))
 _SHOWN = policy(rule("measured", ""))
 _POWER = policy(rule("at-most", "limit: 0.5,", more=", max_detectable: 0.2"))
 _EVERY = policy(rule("at-most", "limit: 0.5,", figure='probe: p, metric: m, subjects: ["*"]'))
+_BESIDES = policy(
+    rule("at-most", "limit: 0.5,", figure='probe: p, metric: m, subjects: ["*"], besides: ["slice:*", c]')
+)
 _SLICES = policy(
     rule("at-most", "limit: 0.5,", figure='probe: p, metric: m, subjects: ["slice:*"], counted_by: n')
 )
@@ -307,6 +310,18 @@ CORE: dict[str, Case] = {
         policy=_EVERY, figures=_m(point(0.1), "a") + _m(point(0.9), "b"), subject="a", ruling=MET
     ),
     "every: none": Case(policy=_EVERY, subject="*", ruling=UNPROVEN, says="no such figure"),
+    "besides: what is left is judged": Case(
+        policy=_BESIDES,
+        figures=_m(point(0.1), "a") + _m(point(0.9), "slice:b") + _m(point(0.9), "c"),
+        subject="a",
+        ruling=MET,
+    ),
+    "besides: only what it names": Case(
+        policy=_BESIDES, figures=_m(point(0.1), "a") + _m(point(0.9), "cc"), subject="cc", ruling=BROKEN
+    ),
+    "besides: nothing is left": Case(
+        policy=_BESIDES, figures=_m(point(0.1), "slice:b") + _m(point(0.1), "c"), subject="*", ruling=UNPROVEN
+    ),
     "every: one not measured": Case(
         policy=_EVERY,
         figures=_m(point(0.1), "a") + _m(NotMeasured(reason="why"), "b"),

@@ -127,7 +127,7 @@ def _understood_or_refused(text: str) -> bool:
 
 # ---------------------------------------------------------------------------------------------- the two tables
 
-# rule id -> (key, internal-dev, partner-healthcare, partner-finance, public); attacks.md and quality.md
+# rule id -> (key, internal-dev, partner-healthcare, partner-finance, public); outcome-gap: docs/decisions/utility-limits.md
 LIMITS: dict[str, tuple[object, ...]] = {
     "claim.max_epsilon": (10, 3, 4, 1),
     "singling-out.limit": (0.20, 0.09, 0.09, 0.05),
@@ -144,7 +144,7 @@ LIMITS: dict[str, tuple[object, ...]] = {
     "worst-column.limit": (0.15, 0.08, 0.08, 0.10),
     "worst-slice.limit": (0.30, 0.20, 0.20, 0.25),
     "task.limit": (0.15, 0.10, 0.10, None),
-    "outcome-gap.limit": (0.10, 0.05, 0.05, 0.05),
+    "outcome-gap.limit": (0.10, 0.10, 0.10, 0.05),
     "outliers.lower": (0.33, 0.5, 0.5, 0.5),
     "outliers.upper": (3, 2, 2, 2),
     "missing-values.limit": (0.05, 0.03, 0.03, 0.03),
