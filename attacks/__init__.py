@@ -10,6 +10,7 @@ from attacks import (
     classifier,
     copies,
     dcr,
+    disclosure,
     domias,
     dpi,
     gen_lra,
@@ -21,6 +22,7 @@ from attacks import (
     near_match,
     near_subset,
     one_run,
+    qi_linkage,
     singling_out,
 )
 from attacks.attack import Attack, MembershipAttack
@@ -47,6 +49,8 @@ PROBES: tuple[Attack | MembershipAttack | membership.Maximum, ...] = (
     singling_out.ATTACK,
     linkability.ATTACK,
     inference.ATTACK,
+    qi_linkage.ATTACK,
+    disclosure.ATTACK,
     one_run.ATTACK,
 )
 """Every registered probe, in the order in which they run."""

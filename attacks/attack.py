@@ -24,6 +24,7 @@ class Leak(StrEnum):
     NEAR_COPY = "near-copy"
     ISOLATED = "isolated"
     PARTIAL_COLUMNS = "partial-columns"
+    SUBGROUP_SECRET = "subgroup-secret"  # noqa: S105 - a leak, not a password
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,8 @@ from release.protocols import Arena, Progress, no_progress
 F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 T = TypeVar("T")
+LABEL_FREE = {("queries", "univariate"), ("queries", "multivariate")}
+"""What a bench with other labels may keep: it comes from the release alone."""
 
 LARGEST_ARM = 6_600
 """More units per arm are not attacked: 10 % above what the strictest built-in tier asks for."""
@@ -135,6 +137,7 @@ class Bench:
             synthetic=self.synthetic,
             reference=self.reference,
             seed=self.seed,
+            _cache={key: value for key, value in self._cache.items() if key in LABEL_FREE},
         )
 
     def stream(self, name: str) -> np.random.Generator:

@@ -1,7 +1,8 @@
 """Proof that a suite could have failed: leaks planted into this very candidate, and releases that leak nothing.
 
 Plants are rows of known members, added to the candidate's: verbatim, nearly verbatim (numbers moved by 0.1 sd, or one
-cell changed where there are no numbers), the most isolated members verbatim, or 60 % of their columns. Each is sized for
+cell changed where there are no numbers), the most isolated members verbatim, 60 % of their columns, or the
+quasi-identifiers and secrets of those with the rarest quasi-identifiers. Each is sized for
 99 % power of a test at p ≤ .01 on this data set, from how many of a pilot's planted units the probe sees at all; distances to
 the candidate's own rows are those of the run. A plant that is missed says that the probe's silence means nothing.
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from attacks import copies, inference, linkability, singling_out
+from attacks import copies, inference, linkability, qi_linkage, singling_out
 from attacks.attack import Leak, MembershipAttack
 from attacks.bench import F64, Bench, Bool
 from attacks.encoding import Encoded
@@ -64,8 +65,8 @@ class Instrument:
     not_null: tuple[str, ...] = ("arms-redrawn",)
 
 
-def instruments(attacks: Mapping[str, MembershipAttack]) -> tuple[Instrument, ...]:
-    """The instruments of all probes that answer for a leak, by the membership attacks that run."""
+def instruments(bench: Bench, attacks: Mapping[str, MembershipAttack]) -> tuple[Instrument, ...]:
+    """The instruments of all probes that answer for a leak on this bench, by the membership attacks that run."""
     found = [
         Instrument(
             "copies",
@@ -88,6 +89,8 @@ def instruments(attacks: Mapping[str, MembershipAttack]) -> tuple[Instrument, ..
         ),
         Instrument("inference", _inference_p, None, (Leak.VERBATIM,)),
     ]
+    if qi_linkage.why_not(bench) is None:
+        found.append(Instrument("qi_linkage", _qi_linkage_p, None, (Leak.SUBGROUP_SECRET,)))
     for attack in attacks.values():
         if attack.answers_for:
             found.append(_of_scores(attack))
@@ -135,17 +138,36 @@ def plant(bench: Bench, leak: Leak, units: npt.NDArray[np.int64]) -> Encoded:
     values, codes = leaked.values.copy(), leaked.codes.copy()
     if leak is Leak.NEAR_COPY:
         _blur(bench, values, codes, rng)
-    elif leak is Leak.PARTIAL_COLUMNS:
+    elif leak in {Leak.PARTIAL_COLUMNS, Leak.SUBGROUP_SECRET}:
         fillers = rng.integers(bench.synthetic.n_rows, size=len(rows))
-        other = np.array(_not_copied(bench), np.int64)
+        other = _not_copied(bench) if leak is Leak.PARTIAL_COLUMNS else _not_memorised(bench)
         values[other] = bench.synthetic.values[np.ix_(other, fillers)]
         codes[other] = bench.synthetic.codes[np.ix_(other, fillers)]
     return Encoded(values, codes, leaked.units)
 
 
-def _not_copied(bench: Bench) -> list[int]:
+def _not_copied(bench: Bench) -> npt.NDArray[np.int64]:
     """The 40 % of columns that a partial copy leaves out: every second and fourth of five, most informative first."""
-    return [column for rank, column in enumerate(linkability.by_entropy(bench)) if rank % 5 in {1, 3}]
+    left = [column for rank, column in enumerate(linkability.by_entropy(bench)) if rank % 5 in {1, 3}]
+    return np.array(left, np.int64)
+
+
+def _not_memorised(bench: Bench) -> npt.NDArray[np.int64]:
+    """The columns that are neither quasi-identifiers nor secrets."""
+    kept = np.concatenate([qi_linkage.quasi_identifiers(bench), qi_linkage.linked_secrets(bench)])
+    return np.setdiff1d(np.arange(len(bench.encoding.names)), kept)
+
+
+def _leak_order(bench: Bench, leak: Leak) -> npt.NDArray[np.int64]:
+    """Member units in the order in which they are leaked."""
+    members = np.flatnonzero(bench.targets.is_member)
+    if leak is Leak.ISOLATED:
+        return members[np.argsort(-isolation(bench)[members], kind="stable")]
+    if leak is Leak.SUBGROUP_SECRET:
+        # The subgroup: those with the rarest quasi-identifiers, whom a generator could memorise.
+        bits = bench.tree.cell_bits(inference.one_row_each(bench))[qi_linkage.quasi_identifiers(bench)]
+        return members[np.argsort(-bits.sum(axis=0)[members], kind="stable")]
+    return bench.stream(f"units:{leak}").permutation(members)
 
 
 def _blur(
@@ -171,11 +193,7 @@ def _blur(
 
 def _planted(bench: Bench, leak: Leak, wanted: list[Instrument]) -> list[Control]:
     members = np.flatnonzero(bench.targets.is_member)
-    order = (
-        members[np.argsort(-isolation(bench)[members], kind="stable")]
-        if leak is Leak.ISOLATED
-        else bench.stream(f"units:{leak}").permutation(members)
-    )
+    order = _leak_order(bench, leak)
     most = max(1, math.floor(PILOT_SHARE * len(members)))
     pilot = bench.planted(plant(bench, leak, order[:most]))
     sizes = {instrument.probe: _size(pilot, instrument, order[:most], len(members)) for instrument in wanted}
@@ -279,12 +297,20 @@ def _inference_scores(bench: Bench) -> F64:
 
 
 def _inference_p(bench: Bench) -> float:
-    """One-sided Mann-Whitney: members' guesses are worth no more than controls'."""
+    return 1.0 if len(bench.encoding.names) < 2 else _rank_p(bench, _inference_scores(bench))
+
+
+def _qi_linkage_p(bench: Bench) -> float:
+    right = qi_linkage.right_guesses(bench)
+    bits = bench.tree.cell_bits(inference.one_row_each(bench))[qi_linkage.linked_secrets(bench)]
+    return _rank_p(bench, np.asarray((right * bits).sum(axis=0), np.float64))
+
+
+def _rank_p(bench: Bench, scores: F64) -> float:
+    """One-sided Mann-Whitney: members' scores are no greater than controls'."""
     from scipy.stats import mannwhitneyu
 
-    if len(bench.encoding.names) < 2:
-        return 1.0
-    scores, member = _inference_scores(bench), bench.targets.is_member
+    member = bench.targets.is_member
     if len(np.unique(scores)) < 2:
         return 1.0
     return float(mannwhitneyu(scores[member], scores[~member], alternative="greater").pvalue)

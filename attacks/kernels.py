@@ -268,12 +268,18 @@ def isolation(
 
 
 @compiled
-def matching_units(codes: I32, unit: I64, columns: I64, lows: I32, highs: I32, count: I64) -> None:
+def matching_units(
+    codes: I32, unit: I64, order: I32, ordered: I32, columns: I64, lows: I32, highs: I32, count: I64
+) -> None:
     """In how many units each conjunction holds: 0, 1, or 2 for "two or more" (it stops looking there).
+
+    Of each query's conditions the most selective one is looked up in its sorted column, and only those rows are read.
 
     Args:
         codes: (d, n).
         unit: (n,) rows of one unit share a number.
+        order: (d, n) row numbers that sort each column.
+        ordered: (d, n) the sorted columns.
         columns: (q, c) the columns of each query's conditions; -1 where it has fewer.
         lows: (q, c) a condition is low ≤ code ≤ high.
         highs: (q, c).
@@ -281,9 +287,19 @@ def matching_units(codes: I32, unit: I64, columns: I64, lows: I32, highs: I32, c
     """
     n = codes.shape[1]
     for q in range(len(count)):
+        best, start, stop = -1, 0, n
+        for c in range(columns.shape[1]):
+            column = columns[q, c]
+            if column < 0:
+                break
+            first = np.searchsorted(ordered[column], lows[q, c])
+            last = np.searchsorted(ordered[column], highs[q, c], side="right")
+            if best < 0 or last - first < stop - start:
+                best, start, stop = column, first, last
         found = 0
-        first = np.int64(-1)
-        for j in range(n):
+        seen = np.int64(-1)
+        for place in range(start, stop):
+            j = order[best, place] if best >= 0 else place
             fits = True
             for c in range(columns.shape[1]):
                 column = columns[q, c]
@@ -293,11 +309,11 @@ def matching_units(codes: I32, unit: I64, columns: I64, lows: I32, highs: I32, c
                 if code < lows[q, c] or code > highs[q, c]:
                     fits = False
                     break
-            if fits and unit[j] != first:
+            if fits and unit[j] != seen:
                 found += 1
                 if found == 2:
                     break
-                first = unit[j]
+                seen = unit[j]
         count[q] = found
 
 

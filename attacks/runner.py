@@ -94,7 +94,7 @@ def _run(
         exhibits.extend(report.exhibits)
     if plan.controls:
         attacks = {probe.name: probe for probe in chosen if isinstance(probe, MembershipAttack)}
-        wanted = [one for one in instruments(attacks) if one.probe in plan.probes]
+        wanted = [one for one in instruments(bench, attacks) if one.probe in plan.probes]
         controls.extend(
             run_controls(bench, tuple(wanted), _part(progress, len(chosen), 3, steps, "controls"))
         )

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from attacks.attack import Adversary, Attack
 from attacks.bench import Bench, Bool
+from attacks.distances import in_threads
 from attacks.encoding import I32, I64, Encoded
 from attacks.statistics import excess_risk
 from release.protocols import Progress
@@ -59,19 +60,51 @@ class Queries:
         first = np.sort(np.unique(key, axis=0, return_index=True)[1]) if len(key) else np.zeros(0, np.intp)
         return Queries(columns[first], lows[first], highs[first])
 
-    def singled_out(self, table: Encoded) -> Bool:
+    def singled_out(self, table: SortedTable) -> Bool:
         """(q,) True where exactly one unit of the table has a row that fits."""
         from attacks import kernels
 
         count = np.zeros(len(self), np.int64)
-        kernels.matching_units(table.codes, table.units, self.columns, self.lows, self.highs, count)
+
+        def part(start: int, stop: int) -> None:
+            kernels.matching_units(
+                table.rows.codes,
+                table.rows.units,
+                table.order,
+                table.ordered,
+                self.columns[start:stop],
+                self.lows[start:stop],
+                self.highs[start:stop],
+                count[start:stop],
+            )
+
+        in_threads(len(self), part)
         return np.asarray(count == 1)
 
 
-def univariate(table: Encoded, missing_from: I64, numeric: Bool) -> Queries:
+@dataclass(frozen=True, slots=True, eq=False)
+class SortedTable:
+    """A table with each column's rows in the order of its codes.
+
+    Attributes:
+        rows: the table. order: (d, n) row numbers. ordered: (d, n) sorted codes.
+    """
+
+    rows: Encoded
+    order: I32
+    ordered: I32
+
+    @classmethod
+    def of(cls, rows: Encoded) -> SortedTable:
+        """Sort every column."""
+        order = np.argsort(rows.codes, axis=1, kind="stable").astype(np.int32)
+        return cls(rows, order, np.take_along_axis(rows.codes, order, axis=1))
+
+
+def univariate(table: SortedTable, missing_from: I64, numeric: Bool) -> Queries:
     """Conditions on one column that single out in the table: unique values, and the ends of numbers."""
     columns, lows, highs = [], [], []
-    for column, codes in enumerate(table.codes):
+    for column, codes in enumerate(table.rows.codes):
         values, counts = np.unique(codes, return_counts=True)
         for value in values[counts == 1].tolist():
             columns.append(column)
@@ -91,10 +124,10 @@ def univariate(table: Encoded, missing_from: I64, numeric: Bool) -> Queries:
 
 
 def multivariate(
-    table: Encoded, missing_from: I64, numeric: Bool, wanted: int, rng: np.random.Generator
+    table: SortedTable, missing_from: I64, numeric: Bool, wanted: int, rng: np.random.Generator
 ) -> Queries:
     """Up to `wanted` conjunctions over three columns of random rows that single out in the table."""
-    d, n = table.codes.shape
+    d, n = table.rows.codes.shape
     width = min(COLUMNS, d)
     made = Queries(
         np.zeros((0, width), np.int64), np.zeros((0, width), np.int32), np.zeros((0, width), np.int32)
@@ -102,13 +135,13 @@ def multivariate(
     medians = np.array(
         [
             np.median(codes[codes < end]) if is_number and (codes < end).any() else 0.0
-            for codes, end, is_number in zip(table.codes, missing_from, numeric, strict=True)
+            for codes, end, is_number in zip(table.rows.codes, missing_from, numeric, strict=True)
         ]
     )
     for done in range(1, MOST_BATCHES + 1):
         rows = rng.integers(n, size=BATCH)
         columns = np.sort(np.argsort(rng.random((BATCH, d)), axis=1)[:, :width], axis=1)
-        codes = table.codes[columns, rows[:, None]]
+        codes = table.rows.codes[columns, rows[:, None]]
         ranged = numeric[columns] & (codes < missing_from[columns])
         above = codes > medians[columns]
         batch = Queries(
@@ -132,7 +165,7 @@ def outcomes(bench: Bench, mode: str) -> tuple[Bool, Bool]:
     """For each predicate, whether it singles out among members and among as many controls."""
 
     def compute() -> tuple[Bool, Bool]:
-        arms = _equal_arms(bench)
+        arms = equal_arms(bench)
         asked = queries(bench, mode)
         return asked.singled_out(arms[0]), asked.singled_out(arms[1])
 
@@ -143,7 +176,8 @@ def _queries(bench: Bench, mode: str) -> Queries:
     rng = bench.stream(f"{NAME}:{mode}")
     encoding = bench.encoding
 
-    def from_table(table: Encoded, wanted: int) -> Queries:
+    def from_table(rows: Encoded, wanted: int) -> Queries:
+        table = SortedTable.of(rows)
         if mode == "univariate":
             return univariate(table, encoding.missing_from, encoding.numeric)
         return multivariate(table, encoding.missing_from, encoding.numeric, wanted, rng)
@@ -161,11 +195,12 @@ def _queries(bench: Bench, mode: str) -> Queries:
     return found
 
 
-def _equal_arms(bench: Bench) -> tuple[Encoded, Encoded]:
+def equal_arms(bench: Bench) -> tuple[SortedTable, SortedTable]:
+    """As many member as control units, chosen once per bench."""
     if bench.base is not None:
-        return _equal_arms(bench.base)
+        return equal_arms(bench.base)
 
-    def compute() -> tuple[Encoded, Encoded]:
+    def compute() -> tuple[SortedTable, SortedTable]:
         rng = bench.stream(f"{NAME}:arms")
         targets = bench.targets
         size = min(targets.n_members, targets.n_controls)
@@ -174,7 +209,7 @@ def _equal_arms(bench: Bench) -> tuple[Encoded, Encoded]:
             kept = rng.choice(np.flatnonzero(arm), size, replace=False)
             rows = np.flatnonzero(np.isin(targets.unit, kept))
             part = targets.rows.take(rows)
-            arms.append(Encoded(part.values, part.codes, targets.unit[rows]))
+            arms.append(SortedTable.of(Encoded(part.values, part.codes, targets.unit[rows])))
         return arms[0], arms[1]
 
     return bench.once("equal_arms", compute)
