@@ -221,6 +221,9 @@ class Marginals:
             figures, pictures = _measure_part(part, rng)
             evidence += figures
             exhibits += pictures
+        declared = float(len(arena.synthetic.schema.slices))
+        count = Measured(estimate=declared, low=declared, high=declared, trials=1)
+        evidence.append(Pen(self.name)("declared_slices", "", count, "slices that the schema declares"))
         return ProbeReport(evidence=tuple(evidence), exhibits=tuple(exhibits))
 
 
