@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from release.data.schema import ColumnKind
 from release.data.surrogates import surrogate_keys
 
 if TYPE_CHECKING:
@@ -27,6 +28,10 @@ class DataFormat(StrEnum):
     PARQUET = "parquet"
     CSV = "csv"
 
+
+DATE_FORMAT: Final = "%Y-%m-%d"
+DATETIME_FORMAT: Final = "%Y-%m-%dT%H:%M:%S"
+"""In UTC. How CSV writes them."""
 
 _DANGEROUS: Final = tuple("=+-@\t\r\n＝＋－＠|%")
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -59,9 +64,9 @@ def write_data(table: Table, path: Path, kind: DataFormat) -> None:
     """Write the data file. Raises OSError."""
     match kind:
         case DataFormat.PARQUET:
-            _write_parquet(frame_of(table), path)
+            _write_parquet(frame_of(table), table.schema, path)
         case DataFormat.CSV:
-            _write_csv(frame_of(table), path)
+            _write_csv(frame_of(table), table.schema, path)
 
 
 def safe_cell(text: str) -> str:
@@ -71,22 +76,31 @@ def safe_cell(text: str) -> str:
     return text
 
 
-def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
+def _write_parquet(frame: pd.DataFrame, schema: Schema, path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    arrays = [pa.Array.from_pandas(frame[name]) for name in frame.columns]
+    arrays = []
+    for name in frame.columns:
+        array = pa.Array.from_pandas(frame[name])
+        is_date = schema.column(name).kind is ColumnKind.DATE and pa.types.is_timestamp(array.type)
+        arrays.append(array.cast(pa.date32()) if is_date else array)
     plain = pa.Table.from_arrays(arrays, names=list(frame.columns)).replace_schema_metadata(None)
     pq.write_table(plain, path, version="2.6", compression="zstd", store_schema=False, row_group_size=1 << 20)
 
 
-def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+def _write_csv(frame: pd.DataFrame, schema: Schema, path: Path) -> None:
     import pandas as pd
 
-    safe = frame.copy()
-    for name in safe.columns:
-        if isinstance(safe[name].dtype, pd.StringDtype):
-            values = safe[name].dropna().unique()
-            safe[name] = safe[name].replace({value: safe_cell(value) for value in values})
-    safe.columns = pd.Index([safe_cell(name) for name in safe.columns])
-    safe.to_csv(path, index=False, lineterminator="\r\n", encoding="utf-8")
+    safe = {}
+    for name in frame.columns:
+        series = frame[name]
+        if isinstance(series.dtype, pd.StringDtype):
+            series = series.map(
+                {value: safe_cell(value) for value in series.dropna().unique()}, na_action="ignore"
+            )
+        elif pd.api.types.is_datetime64_any_dtype(series.dtype):
+            is_date = schema.column(name).kind is ColumnKind.DATE
+            series = series.dt.strftime(DATE_FORMAT if is_date else DATETIME_FORMAT)
+        safe[safe_cell(name)] = series
+    pd.DataFrame(safe).to_csv(path, index=False, lineterminator="\r\n", encoding="utf-8")

@@ -7,10 +7,10 @@ is text there). Domains are the declared ones; a learnt domain is not listed.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from release.bundle.data_file import DataFormat, safe_cell
-from release.data.schema import Categories, ColumnKind, ColumnSpec, Range
+from release.bundle.data_file import DATE_FORMAT, DATETIME_FORMAT, DataFormat, safe_cell
+from release.data.schema import OUTSIDE_LEVEL, Categories, ColumnKind, ColumnSpec, Range
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +71,15 @@ def datapackage(
     }
 
 
+_TYPES: Final = {
+    ColumnKind.INTEGER: "integer",
+    ColumnKind.REAL: "number",
+    ColumnKind.DATE: "date",
+    ColumnKind.DATETIME: "datetime",
+}
+_FORMATS: Final = {"date": DATE_FORMAT, "datetime": DATETIME_FORMAT}
+
+
 def slug(text: str) -> str:
     """A name as data packages want it: lower case letters, digits, ".", "_" and "-"."""
     return re.sub(r"[^a-z0-9._-]+", "-", text.lower()).strip("-.") or "unnamed"
@@ -83,10 +92,8 @@ def _field(spec: ColumnSpec, series: pd.Series, kind: DataFormat) -> dict[str, A
         field["title"] = spec.name
     if spec.description:
         field["description"] = spec.description
-    if field["type"] == "date":
-        field["format"] = "%Y-%m-%d"
-    elif field["type"] == "datetime":
-        field["format"] = "%Y-%m-%d %H:%M:%S"
+    if field["type"] in _FORMATS:
+        field["format"] = _FORMATS[field["type"]]
     constraints = _constraints(spec, field["type"], kind)
     if constraints:
         field["constraints"] = constraints
@@ -99,26 +106,11 @@ def _field(spec: ColumnSpec, series: pd.Series, kind: DataFormat) -> dict[str, A
 def _type(spec: ColumnSpec, series: pd.Series) -> str:
     import pandas as pd
 
-    if isinstance(series.dtype, pd.StringDtype):
-        return "string"
-    return {
-        ColumnKind.INTEGER: "integer",
-        ColumnKind.REAL: "number",
-        ColumnKind.DATE: "date" if kind_is_written_as_date(series) else "datetime",
-        ColumnKind.DATETIME: "datetime",
-    }[spec.kind]
-
-
-def kind_is_written_as_date(series: pd.Series) -> bool:
-    """Whether CSV shows only the days."""
-    present = series.dropna()
-    return bool((present == present.dt.normalize()).all())
+    return "string" if isinstance(series.dtype, pd.StringDtype) else _TYPES[spec.kind]
 
 
 def _constraints(spec: ColumnSpec, kind_of_field: str, kind: DataFormat) -> dict[str, Any]:
     if isinstance(spec.domain, Categories):
-        from release.data.schema import OUTSIDE_LEVEL
-
         codes = [code.code for code in spec.missing if code.code]
         values = dict.fromkeys((*spec.domain.values, OUTSIDE_LEVEL, *codes))
         return {"enum": [safe_cell(value) if kind is DataFormat.CSV else value for value in values]}

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final
 
 from release.canonical import Sha256
-from release.data.schema import ColumnSpec, Provenance, Schema, Unit, columns_of
+from release.data.schema import Provenance, Schema, Unit, columns_of
 from release.data.surrogates import surrogate_columns
 from release.records import (
     Accountant,
@@ -182,7 +182,7 @@ def guarantee_words(claim: PrivacyCost) -> tuple[str, ...]:
         (
             f"Whether any one {claim.unit} is in the real table, with {rows}, or is not there at all, changes the probability of "
             f"anything that could have come out here by a factor of at most e^{claim.epsilon:.4g} = {factor}, "
-            f"except for outcomes of total probability at most δ = {claim.delta:.3g}."
+            f"except for outcomes of total probability at most δ = {small_number(claim.delta)}."
         ),
         f"Neighbouring tables differ by adding or removing one {claim.unit} ({claim.adjacency}).",
         (
@@ -192,13 +192,17 @@ def guarantee_words(claim: PrivacyCost) -> tuple[str, ...]:
     )
 
 
+def small_number(value: float) -> str:
+    """A small number for people: 1.5·10⁻⁷ without a place to break the line."""
+    if value == 0.0 or value >= 0.001:
+        return f"{value:.3g}"
+    digits, _, power = f"{value:.2e}".partition("e")
+    raised = str(int(power)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{float(digits):g}·10{raised}"
+
+
 _ACCOUNTANT: Final = {
     Accountant.ZCDP: "Composed as zero-concentrated differential privacy (zCDP) and converted to (ε, δ).",
     Accountant.RDP: "Composed as Rényi differential privacy (RDP) and converted to (ε, δ).",
     Accountant.PLD: "Composed by privacy loss distributions (PLD).",
 }
-
-
-def columns_of_bundle(public: Public) -> tuple[ColumnSpec, ...]:
-    """The columns of the data file, in order."""
-    return public.schema.columns
