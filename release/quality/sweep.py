@@ -27,6 +27,7 @@ from release.quality.features import FloatArray
 from release.quality.ground import Pen, slice_mask, slice_subject
 from release.quality.intervals import FEWEST_UNITS, bootstrap_weights, measured
 from release.quality.models import Family, Fit, Target, encoding_for, fit, lay_target
+from release.quality.threads import one_openmp_thread
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport, Task
 
 Sampler = Callable[[int, np.random.Generator], Table]
@@ -254,20 +255,21 @@ def run_sweep(
     settings = [(Mixing.REPLACE, ratio) for ratio in plan.ratios]
     if plan.additions:
         settings += [(Mixing.ADD, share) for share in (0.0, *plan.additions)]
-    done = 0
-    for stream in streams[:-1]:
-        draws = _Draws.of(plan, real, target, sampler, stream)
-        for mixing, ratio in settings:
-            progress(done / (plan.seeds * len(settings)), f"{mixing.value} {ratio:.0%}")
-            model = draws.fit(mixing, ratio)
-            if isinstance(model, NotMeasured):
-                return model
-            predicted = model.predict(tested)
-            truth = target.outcome(tested)
-            for subject, part in subjects.items():
-                found = target.score(predicted[part.rows], truth[part.rows], weigh[subject])
-                scores.setdefault((mixing, ratio, subject), []).append(found)
-            done += 1
+    with one_openmp_thread():
+        done = 0
+        for stream in streams[:-1]:
+            draws = _Draws.of(plan, real, target, sampler, stream)
+            for mixing, ratio in settings:
+                progress(done / (plan.seeds * len(settings)), f"{mixing.value} {ratio:.0%}")
+                model = draws.fit(mixing, ratio)
+                if isinstance(model, NotMeasured):
+                    return model
+                predicted = model.predict(tested)
+                truth = target.outcome(tested)
+                for subject, part in subjects.items():
+                    found = target.score(predicted[part.rows], truth[part.rows], weigh[subject])
+                    scores.setdefault((mixing, ratio, subject), []).append(found)
+                done += 1
     return _conclude(
         mix, target, {key: np.array(value) for key, value in scores.items()}, tested.n_units, streams[-1]
     )
