@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from generators.encoding.tree import Leaves
+from generators.encoding.texture import Texture
+from generators.encoding.tree import STANDS_OUT, Leaves
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -21,11 +22,11 @@ FLOOR = 1e-6
 """Share of a level's mass that is spread evenly over it, so that no cell of the domain is impossible."""
 
 
-STANDS_OUT = 3.0
-"""A single value is a spike where it has so many times the density of the leaves beside it, …"""
+CHUNK = 1 << 15
+"""Rows that are drawn at a time where each has an interval of its own."""
 
 SPIKE = 4.0
-"""… and at least this part of the mass of a bin."""
+"""A spike is a single value that stands out (`tree.STANDS_OUT`) and holds at least this part of a bin's mass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,16 +63,16 @@ class Bins:
             np.bincount(self.levels(self.first), self.mass, minlength=len(self.starts)), dtype=np.float64
         )
 
-    def select(self, ranges: Sequence[tuple[int, int]]) -> Bins:
+    def select(self, ranges: Sequence[tuple[int, int]], texture: Texture | None = None) -> Bins:
         """Only the cells inside these disjoint, ordered, inclusive ranges; levels keep their numbers."""
         first, last, mass = [], [], []
-        width = (self.last - self.first + 1).astype(np.float64)
+        whole = _inside(self.first, self.last, texture)
         for low, high in ranges:
             cut_first, cut_last = np.maximum(self.first, low), np.minimum(self.last, high)
             inside = np.flatnonzero(cut_first <= cut_last)
             first.append(cut_first[inside])
             last.append(cut_last[inside])
-            kept = (cut_last - cut_first + 1)[inside] / width[inside]
+            kept = _inside(cut_first[inside], cut_last[inside], texture) / whole[inside]
             mass.append(self.mass[inside] * kept)
         empty = np.empty(0, dtype=np.int64)
         return Bins(
@@ -108,6 +109,7 @@ class Bins:
         rng: np.random.Generator,
         low: IntArray | None = None,
         high: IntArray | None = None,
+        texture: Texture | None = None,
     ) -> IntArray:
         """A cell of each row's level, shape (n,), by the shape inside; `low` and `high` truncate it (inclusive).
 
@@ -120,9 +122,18 @@ class Bins:
         upto = self._below(high + 1, ends)
         target = before + rng.random(len(levels)) * (upto - before)
         piece = np.minimum(np.searchsorted(ends, target, side="right"), len(ends) - 1)
-        width = (self.last - self.first + 1)[piece]
-        inside = (target - (ends - self.mass)[piece]) / self.mass[piece]
-        cells = self.first[piece] + np.clip(np.floor(inside * width), 0, width - 1).astype(np.int64)
+        if texture is not None:
+            bounded = (self.first[piece] < low) | (self.last[piece] > high)
+            cells = texture.draw(self.first, self.last, piece, rng)
+            rows = np.flatnonzero(bounded & (self.first[piece] <= high) & (self.last[piece] >= low))
+            first, last = np.maximum(self.first[piece], low)[rows], np.minimum(self.last[piece], high)[rows]
+            for some in np.array_split(np.arange(len(rows)), len(rows) // CHUNK + 1):
+                each = np.arange(len(some))
+                cells[rows[some]] = texture.draw(first[some], last[some], each, rng)
+        else:
+            width = (self.last - self.first + 1)[piece]
+            inside = (target - (ends - self.mass)[piece]) / self.mass[piece]
+            cells = self.first[piece] + np.clip(np.floor(inside * width), 0, width - 1).astype(np.int64)
         # Rounding may leave the interval by one cell at its ends, or land on a piece next door.
         low = self.ceil(levels, low)
         return np.asarray(np.minimum(np.maximum(cells, low), self.floor(levels, high)), dtype=np.int64)
@@ -134,6 +145,13 @@ class Bins:
         width = (self.last - self.first + 1)[known]
         part = np.clip((cells - self.first[known]) / width, 0.0, 1.0)
         return np.where(piece >= 0, ends[known] - self.mass[known] * (1.0 - part), 0.0)
+
+
+def _inside(first: IntArray, last: IntArray, texture: Texture | None) -> FloatArray:
+    """How much lies in each interval, relative to others of the same piece."""
+    if texture is None:
+        return (last - first + 1).astype(np.float64)
+    return texture.mass(first, last)
 
 
 def bins_from(

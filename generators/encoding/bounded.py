@@ -17,6 +17,7 @@ from generators.encoding.bins import SPIKE, bins_from, identity_bins
 from generators.encoding.grid import Grid
 from generators.encoding.numeric import NumericCode
 from generators.encoding.options import EncodingOptions
+from generators.encoding.texture import Texture, TexturePlan
 from generators.encoding.wanted import Wanted
 from release.data.schema import ColumnSpec, Range
 from release.data.table import Column
@@ -34,6 +35,7 @@ class NumericPlan:
         grid: its public grid.
         demands: public sets of values that must be unions of levels.
         binning: how its bins are found; None where every value is a level and nothing is measured.
+        texture: how values inside bins are told apart; None as above.
         options: see `EncodingOptions`.
     """
 
@@ -41,12 +43,15 @@ class NumericPlan:
     grid: Grid
     demands: tuple[Wanted, ...]
     binning: Binning | None
+    texture: TexturePlan | None
     options: EncodingOptions
 
     @property
     def events(self) -> tuple[DpEvent, ...]:
         """What the binning runs."""
-        return () if self.binning is None else self.binning.events(f"bins of {self.spec.name}")
+        bins = () if self.binning is None else self.binning.events(f"bins of {self.spec.name}")
+        texture = () if self.texture is None else self.texture.events(f"texture of {self.spec.name}")
+        return (*bins, *texture)
 
     @property
     def most_levels(self) -> int:
@@ -69,15 +74,12 @@ class NumericPlan:
     def fit(self, column: Column, noise: NoiseSource) -> NumericCode:
         """Measure, and build the code from what was measured."""
         if self.binning is None:
-            return NumericCode(spec=self.spec, grid=self.grid, bins=identity_bins(self.grid.size), points={})
+            bins = identity_bins(self.grid.size)
+            return NumericCode(spec=self.spec, grid=self.grid, bins=bins, texture=None, points={})
         cells = self.grid.cells(column.values[column.present])
-        return code_from(
-            self.spec,
-            self.grid,
-            self.demands,
-            self.binning.measure(cells, self.grid, noise),
-            self.options,
-        )
+        measured = self.binning.measure(cells, self.grid, noise)
+        texture = None if self.texture is None else self.texture.measure(cells, self.grid, noise)
+        return code_from(self.spec, self.grid, self.demands, measured, texture, self.options)
 
 
 def plan_numeric(
@@ -91,12 +93,25 @@ def plan_numeric(
 ) -> NumericPlan:
     """Plan a column whose grid is known; `rho` stays unspent where every value becomes a level."""
     free = grid.size <= options.identity
-    binning = None if free else plan_binning(grid.size, rho=rho, rows=rows, options=options)
-    return NumericPlan(spec=spec, grid=grid, demands=demands, binning=binning, options=options)
+    if free:
+        return NumericPlan(spec=spec, grid=grid, demands=demands, binning=None, texture=None, options=options)
+    texture = None
+    if not grid.continuous and options.texture > 0:
+        texture = TexturePlan(rho=rho * options.texture, rows=rows, kind=spec.kind)
+        rho *= 1.0 - options.texture
+    binning = plan_binning(grid.size, rho=rho, rows=rows, options=options)
+    return NumericPlan(
+        spec=spec, grid=grid, demands=demands, binning=binning, texture=texture, options=options
+    )
 
 
 def code_from(
-    spec: ColumnSpec, grid: Grid, demands: tuple[Wanted, ...], measured: Measured, options: EncodingOptions
+    spec: ColumnSpec,
+    grid: Grid,
+    demands: tuple[Wanted, ...],
+    measured: Measured,
+    texture: Texture | None,
+    options: EncodingOptions,
 ) -> NumericCode:
     """The code that follows from what was measured; reads no data."""
     points = [*_spikes(spec), *(low for w in demands for low, high in w.ranges if low == high)]
@@ -115,7 +130,7 @@ def code_from(
         single = bins.starts[bins.starts == bins.ends].tolist()
         exact = {cell: _roundest(grid, cell) for cell in single}
         exact |= dict(zip(at, points, strict=True))
-    return NumericCode(spec=spec, grid=grid, bins=bins, points=exact)
+    return NumericCode(spec=spec, grid=grid, bins=bins, texture=texture, points=exact)
 
 
 def most_bins(spec: ColumnSpec, demands: Sequence[Wanted], options: EncodingOptions) -> int:

@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from generators.encoding.binning import plan_binning
+from generators.encoding.binning import Binning, plan_binning
 from generators.encoding.bounded import code_from, most_bins
-from generators.encoding.grid import grid_of
+from generators.encoding.grid import LARGEST_GRID, grid_of
 from generators.encoding.numeric import NumericCode
 from generators.encoding.options import EncodingOptions
+from generators.encoding.texture import TexturePlan
 from generators.encoding.wanted import Wanted
 from release.data.schema import ColumnKind, ColumnSpec, DomainSource, Increment, Range
 from release.data.table import Column
@@ -78,16 +79,28 @@ class LearntNumericPlan:
         return math.sqrt(self.looks / (2.0 * self.rho * BOUNDS_SHARE))
 
     @property
+    def texture(self) -> TexturePlan | None:
+        """How values inside bins are told apart."""
+        share = (1 - BOUNDS_SHARE) * self.options.texture
+        return TexturePlan(rho=self.rho * share, rows=self.rows, kind=self.spec.kind) if share else None
+
+    @property
+    def binning(self) -> Binning:
+        """How the bins are found once the bounds are known."""
+        share = (1 - BOUNDS_SHARE) * (1 - self.options.texture)
+        return plan_binning(None, rho=self.rho * share, rows=self.rows, options=self.options)
+
+    @property
     def events(self) -> tuple[DpEvent, ...]:
-        """Bounds (and decimals), then bins."""
+        """Bounds (and decimals), then bins, then texture."""
         looks = DpEvent(
             label=f"bounds of {self.spec.name}",
             mechanism=Mechanism.DISCRETE_GAUSSIAN,
             parameter=self.multiplier,
             count=self.looks,
         )
-        binning = plan_binning(None, rho=self.rho * (1 - BOUNDS_SHARE), rows=self.rows, options=self.options)
-        return (looks, *binning.events(f"bins of {self.spec.name}"))
+        texture = () if self.texture is None else self.texture.events(f"texture of {self.spec.name}")
+        return (looks, *self.binning.events(f"bins of {self.spec.name}"), *texture)
 
     @property
     def most_levels(self) -> int:
@@ -96,11 +109,10 @@ class LearntNumericPlan:
 
     def describe(self) -> dict[str, Any]:
         """For people and digests."""
-        binning = plan_binning(None, rho=self.rho * (1 - BOUNDS_SHARE), rows=self.rows, options=self.options)
         return {
             "encoding": "bins, bounds learnt",
             "bounds sigma": self.multiplier * self.rows,
-            **binning.describe(),
+            **self.binning.describe(),
             "rho": accounting.rho_of(self.events),
         }
 
@@ -116,17 +128,18 @@ class LearntNumericPlan:
         if self.spec.kind is ColumnKind.REAL:
             needed = np.bincount(_decimals(values), minlength=MOST_DECIMALS + 2).astype(np.int64)
             decimals = _usual(noise.discrete_gaussian(needed, sigma), sigma)
+            while decimals and (high - low) * 10.0**decimals > LARGEST_GRID / 4:
+                decimals -= 1
             if decimals is not None:
-                low, high = (
-                    math.floor(low * 10.0**decimals) / 10.0**decimals,
-                    math.ceil(high * 10.0**decimals) / 10.0**decimals,
-                )
+                scale = 10.0**decimals
+                low, high = math.floor(low * scale) / scale, math.ceil(high * scale) / scale
             domain = Range(min=low, max=high, decimals=decimals)
             spec = replace_domain(self.spec, domain)
         grid = grid_of(spec, low, high, self.increment)
-        binning = plan_binning(None, rho=self.rho * (1 - BOUNDS_SHARE), rows=self.rows, options=self.options)
-        measured = binning.measure(grid.cells(values), grid, noise)
-        return code_from(self.spec, grid, self.demands, measured, self.options)
+        cells = grid.cells(values)
+        measured = self.binning.measure(cells, grid, noise)
+        texture = None if self.texture is None else self.texture.measure(cells, grid, noise)
+        return code_from(self.spec, grid, self.demands, measured, texture, self.options)
 
     def _widened(self, low: float, high: float) -> tuple[float, float]:
         """Bounds that hold at least one step of an increment."""

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from generators.encoding.bins import Bins
 from generators.encoding.grid import Grid
+from generators.encoding.texture import Texture
 from generators.encoding.wanted import Wanted
 from release.data.schema import ColumnSpec
 from release.data.table import Column
@@ -31,6 +32,7 @@ class NumericCode:
         spec: the column.
         grid: its cells.
         bins: levels of cells.
+        texture: where inside a piece of a bin values lie; None: anywhere alike.
         points: for a continuous grid: cell → the one value that it stands for (spikes such as 0).
         within: where the code was narrowed: the wanted intervals of values, in order; else ().
     """
@@ -38,6 +40,7 @@ class NumericCode:
     spec: ColumnSpec
     grid: Grid
     bins: Bins
+    texture: Texture | None
     points: Mapping[int, float]
     within: tuple[tuple[float, float], ...] = ()
 
@@ -83,6 +86,7 @@ class NumericCode:
             rng,
             None if low is None else self.grid.at_least(low),
             None if high is None else self.grid.at_most(high),
+            self.texture,
         )
         values = self.grid.values(cells, rng)
         if not self.grid.continuous:
@@ -127,7 +131,7 @@ class NumericCode:
                 first = max(first, ranges[-1][1] + 1)
             if first <= last:
                 ranges.append((first, last))
-        bins = self.bins.select(ranges)
+        bins = self.bins.select(ranges, self.texture)
         kinds = [kind in wanted.missing for kind in range(1, len(self.spec.missing) + 1)]
         share = np.concatenate([bins.share, np.array(kinds, dtype=np.float64)])
         return replace(self, bins=bins, within=_both(self.within, wanted.ranges)), share
@@ -141,15 +145,20 @@ class NumericCode:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values."""
         points = [[cell, value] for cell, value in self.points.items()]
-        return {"type": "numeric", "grid": self.grid.to_json(), "points": points}
+        texture = None
+        if self.texture is not None:
+            texture = {"anchor": self.texture.anchor, "block": self.texture.block}
+        return {"type": "numeric", "grid": self.grid.to_json(), "points": points, "texture": texture}
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         """The bins."""
+        texture = {} if self.texture is None else self.texture.arrays()
         return {
             "starts": self.bins.starts,
             "first": self.bins.first,
             "last": self.bins.last,
             "mass": self.bins.mass,
+            **{f"texture-{name}": array for name, array in texture.items()},
         }
 
     @classmethod
@@ -159,7 +168,17 @@ class NumericCode:
         """What `to_json` and `arrays` wrote."""
         grid = Grid(**data["grid"])
         points = {int(cell): float(value) for cell, value in data["points"]}
-        return cls(spec=spec, grid=grid, bins=Bins(size=grid.size, **arrays), points=points)
+        own = {name: arrays[name] for name in ("starts", "first", "last", "mass")}
+        texture = None
+        if data["texture"] is not None:
+            texture = Texture(
+                anchor=data["texture"]["anchor"],
+                block=data["texture"]["block"],
+                units=arrays["texture-units"],
+                weight=arrays["texture-weight"],
+                pattern=arrays["texture-pattern"],
+            )
+        return cls(spec=spec, grid=grid, bins=Bins(size=grid.size, **own), texture=texture, points=points)
 
 
 def _both(

@@ -33,6 +33,7 @@ class EncodingOptions:
         fan_out: children of the root of the noisy tree.
         shares: of a column's budget, level by level of the noisy tree.
         bin_mass: a bin holds at least so many σ (of the best counts), as far as the noisy counts can tell.
+        texture: share of a numeric column's budget for its texture (round numbers, weekdays, hours); 0: none.
         max_levels: coded columns with more levels than this merge the rare ones, under budget.
         hierarchies: public code trees by name, besides the built-in ones.
         weights: share of the budget per column, relative to 1 for the columns that are not named.
@@ -44,6 +45,7 @@ class EncodingOptions:
     fan_out: int = 16
     shares: tuple[float, ...] = (0.35, 0.5, 0.1, 0.05)
     bin_mass: float = 3.0
+    texture: float = 0.1
     max_levels: int = 512
     hierarchies: tuple[Hierarchy, ...] = ()
     weights: tuple[tuple[str, float], ...] = ()
@@ -54,6 +56,7 @@ class EncodingOptions:
             "identity": (1, 65_000),
             "fan_out": (2, 4_096),
             "bin_mass": (0.0, 1e6),
+            "texture": (0.0, 0.9),
             "max_levels": (2, 65_000),
         }
         for name, (low, high) in limits.items():

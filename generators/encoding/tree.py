@@ -31,6 +31,10 @@ FEWEST_CHILDREN = 3
 MOST_CHILDREN = 64
 """A node is divided into so many, or not at all."""
 
+SEARCHED = 8.0
+STANDS_OUT = 3.0
+"""A node of so many σ, and so many times denser than those beside it, is divided into `MOST_CHILDREN`."""
+
 MOST_OPEN_NODES = 256
 """Nodes of one level that are divided at most (the fullest, by their noisy counts)."""
 
@@ -104,8 +108,16 @@ def grow(
         if not len(opened):
             break
         pieces = np.clip(affordable[opened], FEWEST_CHILDREN, MOST_CHILDREN)
+        pieces[_stands_out(noisy, first, last, sigmas[depth + 1])[opened]] = MOST_CHILDREN
         first, last, parent = _split(first[opened], last[opened], opened, pieces)
     return _consistent(levels)
+
+
+def _stands_out(noisy: FloatArray, first: IntArray, last: IntArray, sigma: float) -> npt.NDArray[np.bool_]:
+    """Nodes that look like they hold one heavy value, which is worth a search: far denser than those beside them."""
+    density = np.maximum(noisy, 0.0) / (last - first + 1)
+    around = np.maximum(np.append(0.0, density[:-1]), np.append(density[1:], 0.0))
+    return np.asarray((noisy > SEARCHED * sigma) & (density > STANDS_OUT * around))
 
 
 def _root(size: int, zero: int, fan_out: int) -> IntArray:
