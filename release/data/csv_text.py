@@ -23,6 +23,27 @@ from release.errors import SourceError
 DELIMITERS = (",", ";", "\t", "|", "^", ":")
 """Tried in this order; the earlier wins a tie."""
 
+_CODE_PAGES = (
+    "cp1252",
+    "cp1250",
+    "cp1251",
+    "cp1254",
+    "cp1253",
+    "cp1257",
+    "cp1255",
+    "cp1256",
+    "iso8859_2",
+    "koi8_r",
+    "cp932",
+    "euc_jp",
+    "gb18030",
+    "big5",
+    "cp949",
+    "mac_roman",
+    "cp850",
+)
+"""Tried where a file is not Unicode, commonest first; others have to be told (`encoding`)."""
+
 _SAMPLE = 1 << 16
 _BLOCK = 1 << 25  # bytes; also the longest row that Arrow takes
 _BOMS = (
@@ -226,13 +247,15 @@ def unpack(raw: bytes, file: str, limits: ReadLimits) -> bytes:
     return b"".join(parts)
 
 
-def decode(raw: bytes, file: str, encoding: str | None = None) -> tuple[bytes, str]:
+def decode(
+    raw: bytes, file: str, encoding: str | None = None, words: frozenset[str] = frozenset()
+) -> tuple[bytes, str]:
     """UTF-8 bytes of the text, and the name of the encoding that was found.
 
-    A byte order mark decides; else strict UTF-8; else UTF-16 by its zero bytes; else what charset-normalizer makes of
-    a sample. Raises SourceError where no encoding fits, or where the text holds NUL characters.
+    A byte order mark decides; else strict UTF-8; else UTF-16 by its zero bytes; else the code page in which the file
+    holds most of `words` (those of the schema that are not ASCII); else what charset-normalizer makes of a sample. Raises SourceError where no encoding fits, or where the text holds NUL characters.
     """
-    text, found = _decode(raw, file, encoding)
+    text, found = _decode(raw, file, encoding, words)
     place = text.find(b"\0")
     if place >= 0:
         raise SourceError(
@@ -244,7 +267,7 @@ def decode(raw: bytes, file: str, encoding: str | None = None) -> tuple[bytes, s
     return text, found
 
 
-def _decode(raw: bytes, file: str, encoding: str | None) -> tuple[bytes, str]:
+def _decode(raw: bytes, file: str, encoding: str | None, words: frozenset[str]) -> tuple[bytes, str]:
     if encoding is not None:
         return _strictly(raw, encoding, file), encoding
     for mark, codec, name in _BOMS:
@@ -260,7 +283,7 @@ def _decode(raw: bytes, file: str, encoding: str | None) -> tuple[bytes, str]:
         wide = _utf16_by_zeros(raw)
     if wide is not None:
         return _strictly(raw, wide, file), "UTF-16 without byte order mark"
-    guess = _guess(raw)
+    guess = _guess(raw, words)
     if guess is None:
         raise SourceError(
             "is text in no encoding that could be recognised, or is not a text file",
@@ -292,23 +315,46 @@ def _utf16_by_zeros(raw: bytes) -> str | None:
     return None
 
 
-def _guess(raw: bytes) -> str | None:
-    """A single-byte or multi-byte code page for bytes that are not UTF-8. None where nothing fits."""
+def _guess(raw: bytes, words: frozenset[str]) -> str | None:
+    """A code page for bytes that are not UTF-8. None where nothing fits.
+
+    Words that the schema declares are the best witness: the code page in which most of them stand in the file. Without
+    one, charset-normalizer judges; on short samples it cannot tell code pages apart, and then Western wins.
+    """
     import charset_normalizer
 
-    lines = [line for line in raw.splitlines() if not line.isascii()]
-    sample = b"\n".join(lines)[:_SAMPLE]
-    # Western first: on short samples the detector cannot tell code pages apart, and says so by equal scores.
-    best = charset_normalizer.from_bytes(sample).best()
-    western = _decodes(raw, "cp1252")
-    if best is None:
-        return "cp1252" if western and not _control_heavy(raw) else None
-    few = len(set(sample) & set(range(0x80, 0x100))) < 6
-    if western and (
-        few or best.encoding in {"latin_1", "cp1252", "iso8859_15", "cp1250", "mac_roman", "hp_roman8"}
-    ):
-        return None if _control_heavy(raw) else "cp1252"
-    return str(best.encoding) if _decodes(raw, best.encoding) else ("cp1252" if western else None)
+    if _control_heavy(raw):
+        return None
+    fitting = [page for page in _CODE_PAGES if _decodes(raw, page)]
+    seen = {page: _witnesses(raw, page, words) for page in fitting}
+    best = max(fitting, key=lambda page: seen[page], default=None)
+    if best is None or seen[best]:
+        return best
+    sample = b"\n".join(line for line in raw.splitlines() if not line.isascii())[:_SAMPLE]
+    matches = charset_normalizer.from_bytes(sample, cp_isolation=fitting)
+    scores = {
+        page: (match.chaos, match.coherence) for match in matches for page in match.could_be_from_charset
+    }
+    if not scores:
+        return fitting[0]
+    least = min(chaos for chaos, _ in scores.values())
+    most = max(coherence for chaos, coherence in scores.values() if chaos <= least + 0.01)
+    for page in fitting:  # in order of how common they are
+        chaos, coherence = scores.get(page, (1.0, 0.0))
+        if chaos <= least + 0.01 and coherence >= most - 0.05:
+            return page
+    return fitting[0]
+
+
+def _witnesses(raw: bytes, page: str, words: frozenset[str]) -> int:
+    """How many of the words stand in the file when written in this code page."""
+    found = 0
+    for word in words:
+        try:
+            found += word.encode(page) in raw
+        except UnicodeEncodeError:
+            continue
+    return found
 
 
 def _control_heavy(raw: bytes) -> bool:
@@ -356,6 +402,7 @@ def open_csv(
     file: str,
     *,
     known: frozenset[str] = frozenset(),
+    words: frozenset[str] = frozenset(),
     encoding: str | None = None,
     limits: ReadLimits | None = None,
 ) -> CsvText:
@@ -365,6 +412,7 @@ def open_csv(
         raw: the file's bytes, gzip or not.
         file: its name, for messages.
         known: the schema's column names, which settle the delimiter; empty where there is no schema yet.
+        words: what the schema declares that is not ASCII, which settles the code page of a file that is not Unicode.
         encoding: settles the encoding; None to find it.
         limits: see `ReadLimits`.
 
@@ -372,7 +420,7 @@ def open_csv(
         SourceError: empty, header only, broken archive, no known encoding, NUL, too many columns, bad column names.
     """
     limits = limits or ReadLimits()
-    text, found = decode(unpack(raw, file, limits), file, encoding)
+    text, found = decode(unpack(raw, file, limits), file, encoding, words)
     if not text.strip():
         raise SourceError("the file is empty", mend="write a header line and at least one row", file=file)
     skipped = 0

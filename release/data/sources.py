@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -113,7 +113,8 @@ def read_table(
     _require_no_text(schema)
     limits = limits or ReadLimits()
     known = frozenset(schema.names)
-    cells = open_source(source, known=known, name=name, encoding=encoding, limits=limits)
+    words = frozenset(word for word in _declared(schema) if not word.isascii())
+    cells = open_source(source, known=known, words=words, name=name, encoding=encoding, limits=limits)
     unit = None if released_only else schema.unit.column
     _require_match(cells, schema, unit)
     wanted = [spec.name for spec in schema.released]
@@ -151,14 +152,18 @@ def open_source(
     source: Path | str | pd.DataFrame | pa.Table,
     *,
     known: frozenset[str] = frozenset(),
+    words: frozenset[str] = frozenset(),
     name: str = "",
     encoding: str | None = None,
     limits: ReadLimits | None = None,
 ) -> Cells:
-    """The source with its column names, nothing parsed yet. Raises SourceError where it cannot be read at all."""
+    """The source with its column names, nothing parsed yet. Raises SourceError where it cannot be read at all.
+
+    `known` and `words` are what the schema declares, where there is one: see `open_csv`.
+    """
     limits = limits or ReadLimits()
     if isinstance(source, Path | str):
-        return _open_file(Path(source), known, encoding, limits)
+        return _open_file(Path(source), known, words, encoding, limits)
     if isinstance(source, pa.Table):
         return _typed(source, name or "table", "pyarrow", known, limits)
     pandas = sys.modules.get("pandas")
@@ -171,7 +176,9 @@ def open_source(
     )
 
 
-def _open_file(path: Path, known: frozenset[str], encoding: str | None, limits: ReadLimits) -> Cells:
+def _open_file(
+    path: Path, known: frozenset[str], words: frozenset[str], encoding: str | None, limits: ReadLimits
+) -> Cells:
     file = path.name or str(path)
     try:
         if path.is_dir():
@@ -196,7 +203,7 @@ def _open_file(path: Path, known: frozenset[str], encoding: str | None, limits: 
     if is_container(raw):
         table, form = arrow_of_file(raw, file, limits)
         return _typed(table, file, form, known, limits)
-    text = open_csv(raw, file, known=known, encoding=encoding, limits=limits)
+    text = open_csv(raw, file, known=known, words=words, encoding=encoding, limits=limits)
     return Cells(
         file=file,
         format="csv.gz" if packed else "csv",
@@ -269,6 +276,14 @@ def _require_match(cells: Cells, schema: Schema, unit: str | None) -> None:
             file=cells.file,
             column=unknown[0],
         )
+
+
+def _declared(schema: Schema) -> Iterator[str]:
+    """Names, categories and missing codes: text that the file is expected to hold."""
+    for spec in schema.columns:
+        yield spec.name
+        yield from spec.levels or ()
+        yield from (code.code for code in spec.missing)
 
 
 def _nearest(name: str, candidates: list[str]) -> str:

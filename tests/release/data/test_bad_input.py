@@ -18,7 +18,7 @@ import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
-from release.data.csv_text import ReadLimits
+from release.data.csv_text import ReadLimits, decode
 from release.data.draft import draft_schema
 from release.data.schema import OUTSIDE_LEVEL
 from release.data.sources import read_table
@@ -466,6 +466,38 @@ def test_the_encoding_found_is_stated(name: str, tmp_path: Path) -> None:
     assert loaded.report.encoding == stated
     assert loaded.report.columns[0].outside == 0
     assert loaded.table["word"].levels == ("Café", "naïve", "plain")
+
+
+PAGES = {
+    "cp1250": "Zażółć gęślą jaźń, Łódź, Kraków, Gdańsk i Wrocław są miastami; życie jest piękne",
+    "cp1251": "Пациент поступил в больницу с жалобами на боль в груди",
+    "koi8_r": "Пациент поступил в больницу с жалобами на боль в груди",
+    "cp932": "患者は胸の痛みを訴えて入院しました。東京都",
+    "gb18030": "病人因胸痛入院，北京市",
+    "cp1253": "Ο ασθενής εισήχθη στο νοσοκομείο",
+}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_code_pages_are_recognised_in_a_text(page: str) -> None:
+    raw = "".join(f"{k}\t{PAGES[page]}\n" for k in range(20)).encode(page)
+    text, found = decode(raw, "t.csv")
+    assert found == page
+    assert PAGES[page] in text.decode()
+
+
+@pytest.mark.parametrize("page", ["cp1250", "iso8859_2", "mac_roman", "cp850", "cp1254"])
+def test_words_of_the_schema_settle_the_code_page(page: str, tmp_path: Path) -> None:
+    city = {
+        "cp1250": "Łódź",
+        "iso8859_2": "Łódź",
+        "mac_roman": "Zürich",
+        "cp850": "Zürich",
+        "cp1254": "ağrı",
+    }[page]
+    loaded = load(tmp_path, f"city\n{city}\nBern\n".encode(page), city=[city, "Bern"])
+    assert loaded.report.encoding == page
+    assert loaded.report.columns[0].outside == 0
 
 
 def test_an_encoding_can_be_told(tmp_path: Path) -> None:
