@@ -8,27 +8,25 @@ measurements are not lost: inference weighs all of them by their precision.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from generators.core import junction
-from generators.core.domain import Clique, Domain, StructuralZeros
+from generators.core.domain import Domain, StructuralZeros
 from generators.core.estimates import expected_counts
 from generators.core.inference import Fitted, fit
 from generators.core.measurer import Measurer, exponential_epsilon, gaussian_sigma
-from generators.core.spanning import choose_tree
+from generators.core.spanning import NOISE_L1, choose_tree
 from generators.core.stages import Beginning, measure_one_way
+from generators.core.views import View, full_view
 from generators.fitter import Assignment, Outcome
 from release.protocols import Progress
 from release.records import DpEvent, Mechanism
-
-_NOISE_L1 = math.sqrt(2.0 / math.pi)
-"""E|noise| in σ of a cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +42,8 @@ class Shares:
         size_power: consolidation gives a marginal of c cells a share ∝ c^size_power.
         penalty: a candidate must promise this many times the noise that measuring it will leave.
         target: weight of candidates with the task's target.
-        rounds: at most so many; 0: chosen from the attributes.
+        rounds: of exploring.
+        coarse: whether marginals compete at coarser resolutions too (`core.views`).
     """
 
     one_way: float = 0.08
@@ -56,6 +55,7 @@ class Shares:
     penalty: float = 1.0
     target: float = 1.5
     rounds: int = 20
+    coarse: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +150,7 @@ class _Refinement:
         self.fitted: Fitted = begin.fitted
         self.zeros = zeros
         self.progress = progress
-        self.chosen: list[Clique] = []
+        self.chosen: list[View] = []
         self.rng = begin.measurer.generator()
 
     def run(self) -> Fitted:
@@ -165,6 +165,12 @@ class _Refinement:
             self.measurer,
             self.fitted,
             exponential_epsilon(self.rho * self.shares.choice / (self.plan.assignment.attributes - 1)),
+            sigma=gaussian_sigma(
+                self.rho * (1.0 - self.shares.one_way - self.shares.choice) / (pairs + self.shares.rounds),
+                self.measurer.max_rows,
+            )
+            if self.shares.coarse
+            else 0.0,
             most_cells=self.plan.assignment.most_cells / pairs,
         )
         self._measure_all(tree, self.rho * self.shares.tree, "measure tree")
@@ -182,21 +188,22 @@ class _Refinement:
         if not candidates:
             return
         weights = self._weights(candidates)
-        self.measurer.prepare(candidates)
+        self.measurer.prepare([view.clique for view in candidates])
         for turn in range(rounds):
             fitting = self._fitting(candidates)
             if not len(fitting):
                 return
             here = [candidates[k] for k in fitting]
-            estimates = expected_counts(self.fitted, here, self.rng)
+            cliques = list(dict.fromkeys(view.clique for view in here))
+            estimates = dict(zip(cliques, expected_counts(self.fitted, cliques, self.rng), strict=True))
             contest = self.measurer.contest(
                 here, estimates, weights=weights[fitting], penalties=penalties[fitting]
             )
             number = contest.choose(range(len(here)), epsilon, "explore: choose")
-            clique = here[number]
-            self.measurements.append(self.measurer.measure(clique, sigma, "explore: measure"))
-            if clique not in self.chosen:
-                self.chosen.append(clique)
+            view = here[number]
+            self.measurements.append(self.measurer.measure(view, sigma, "explore: measure"))
+            if view not in self.chosen:
+                self.chosen.append(view)
             self._fit(60)
             spent = self.measurer.filter.spent / self.measurer.filter.limit
             self.progress(
@@ -210,43 +217,47 @@ class _Refinement:
         self._fit(200)
         self.progress(1.0, f"{len(self.measurements)} measurements fitted, {self.fitted.tree.cells:,} cells")
 
-    def _measure_all(self, cliques: Sequence[Clique], rho: float, label: str) -> None:
+    def _measure_all(self, chosen: Sequence[View], rho: float, label: str) -> None:
         """Share ρ by size, and measure."""
-        self.measurer.prepare(cliques)
-        sizes = np.array([float(self.domain.cells(clique)) ** self.shares.size_power for clique in cliques])
-        for clique, part in zip(cliques, sizes / sizes.sum(), strict=True):
+        views = self.measurer.views
+        self.measurer.prepare([view.clique for view in chosen])
+        sizes = np.array([float(views.cells(view)) ** self.shares.size_power for view in chosen])
+        for view, part in zip(chosen, sizes / sizes.sum(), strict=True):
             sigma = gaussian_sigma(rho * part * (1.0 - 1e-12), self.measurer.max_rows)
-            self.measurements.append(self.measurer.measure(clique, sigma, label))
-        self.chosen += [clique for clique in cliques if clique not in self.chosen]
+            self.measurements.append(self.measurer.measure(view, sigma, label))
+        self.chosen += [view for view in chosen if view not in self.chosen]
 
-    def _candidates(self, sigma: float) -> tuple[list[Clique], np.ndarray[Any, np.dtype[np.float64]]]:
-        """Pairs and triples that could rise above the noise that measuring them leaves, with that noise."""
-        bound = self.fitted.total / (_NOISE_L1 * sigma * self.shares.penalty)
+    def _candidates(self, sigma: float) -> tuple[list[View], npt.NDArray[np.float64]]:
+        """Views of pairs and triples that could rise above the noise that measuring them leaves, with that noise."""
+        views = self.measurer.views
+        bound = self.fitted.total / (NOISE_L1 * sigma * self.shares.penalty)
         found = [
-            clique
+            view
             for size in (2, 3)
             for clique in combinations(range(len(self.domain)), size)
-            if self.domain.cells(clique) <= bound
+            for view in (views.resolutions(clique) if self.shares.coarse else [full_view(clique)])
+            if views.cells(view) <= bound
         ]
-        cells = np.array([float(self.domain.cells(clique)) for clique in found])
-        return found, _NOISE_L1 * sigma * self.shares.penalty * cells
+        cells = np.array([float(views.cells(view)) for view in found])
+        return found, NOISE_L1 * sigma * self.shares.penalty * cells
 
-    def _weights(self, candidates: Sequence[Clique]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def _weights(self, candidates: Sequence[View]) -> npt.NDArray[np.float64]:
         targets = set(self.plan.assignment.targets)
-        return np.array([self.shares.target if targets.intersection(c) else 1.0 for c in candidates])
+        return np.array([self.shares.target if targets.intersection(v.clique) else 1.0 for v in candidates])
 
-    def _fitting(self, candidates: Sequence[Clique]) -> np.ndarray[Any, np.dtype[np.intp]]:
+    def _fitting(self, candidates: Sequence[View]) -> npt.NDArray[np.intp]:
         """Numbers of the candidates with which the junction tree stays inside the size cap."""
         model = [m.clique for m in self.measurements] + [factor.clique for factor in self.zeros]
-        sizes = junction.candidate_cells(self.domain, model, candidates)
-        return np.flatnonzero(sizes <= self.plan.assignment.most_cells)
+        cliques = list(dict.fromkeys(view.clique for view in candidates))
+        sizes = junction.candidate_cells(self.domain, model, cliques)
+        fits = dict(zip(cliques, sizes <= self.plan.assignment.most_cells, strict=True))
+        return np.flatnonzero([fits[view.clique] for view in candidates])
 
     def _fit(self, iterations: int) -> None:
         self.fitted = fit(
-            self.domain,
+            self.measurer.views,
             self.measurements,
             self.zeros,
             start=self.fitted,
             iterations=iterations,
-            between=lambda: None,
         )

@@ -15,10 +15,10 @@ from typing import Any, Protocol
 from generators.core.counting import Rows
 from generators.core.domain import Domain, StructuralZeros
 from generators.core.measurer import Measurer, RhoFilter
-from generators.encoding import EncodingPlan, plan_encoding
+from generators.encoding import Encoding, EncodingPlan, plan_encoding
 from generators.fitter import Assignment, Fitter
 from generators.model import MarginalModel, load_model
-from release.data.schema import Schema
+from release.data.schema import ColumnKind, Schema
 from release.data.table import Table
 from release.errors import PlanError
 from release.privacy import accounting
@@ -79,7 +79,11 @@ class MarginalPlan:
     def run(self, table: Table, noise: NoiseSource, progress: Progress = no_progress) -> MarginalModel:
         progress(0.0, "encoding")
         encoding = self.encoding.fit(table, noise)
-        domain = Domain(names=encoding.attributes, sizes=encoding.sizes)
+        domain = Domain(
+            names=encoding.attributes,
+            sizes=encoding.sizes,
+            ordered=tuple(_ordered(encoding, name) for name in encoding.attributes),
+        )
         rows = Rows.of(domain, encoding.encode(table))
         zeros = tuple(
             _ascending(tuple(domain.index(name) for name in names), allowed)
@@ -197,3 +201,10 @@ def _number(options: Mapping[str, Any], name: str, default: float, low: float, h
 def _ascending(clique: tuple[int, ...], allowed: Any) -> StructuralZeros:
     order = sorted(range(len(clique)), key=lambda k: clique[k])
     return StructuralZeros(tuple(clique[k] for k in order), allowed.transpose(order))
+
+
+def _ordered(encoding: Encoding, attribute: str) -> bool:
+    """Whether the attribute's levels are bins of a number, a date or an ordinal (missing kinds come last)."""
+    (column,) = encoding.columns_of(attribute)
+    kind = encoding.schema.column(column).kind
+    return kind.numeric or kind is ColumnKind.ORDINAL

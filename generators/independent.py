@@ -10,6 +10,7 @@ from generators.core.compress import Compression
 from generators.core.domain import StructuralZeros
 from generators.core.inference import fit
 from generators.core.measurer import Measurer, gaussian_sigma
+from generators.core.views import full_view
 from generators.fitter import Assignment, Outcome
 from release.protocols import Progress
 from release.records import DpEvent, Mechanism
@@ -52,10 +53,12 @@ class IndependentFitter:
     def fit(self, measurer: Measurer, zeros: Sequence[StructuralZeros], progress: Progress) -> Outcome:
         cliques = [(attribute,) for attribute in range(len(measurer.domain))]
         measurer.prepare(cliques)
-        measurements = tuple(measurer.measure(clique, self.sigma, "measure 1-way") for clique in cliques)
+        measurements = tuple(
+            measurer.measure(full_view(clique), self.sigma, "measure 1-way") for clique in cliques
+        )
         progress(0.5, f"{len(cliques)} one-way marginals measured")
         return Outcome(
-            fitted=fit(measurer.domain, measurements, zeros),
+            fitted=fit(measurer.views, measurements, zeros),
             compression=Compression.none(measurer.domain),
             measurements=measurements,
             zeros=tuple(zeros),

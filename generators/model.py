@@ -19,6 +19,7 @@ from generators.core.domain import Clique, Domain, StructuralZeros
 from generators.core.inference import Fitted, FloatTable, Measurement, restore
 from generators.core.inference import condition as conditioned
 from generators.core.sampling import sample
+from generators.core.views import View, Views, full_view
 from generators.encoding import Encoding
 from generators.encoding.encoding import Condition
 from release.canonical import from_json, to_json
@@ -89,11 +90,11 @@ class MarginalModel:
     def standard_errors(self, clique: tuple[str, ...]) -> FloatTable:
         """Standard deviation of the noise in each cell's count, for a marginal that was measured.
 
-        Shape = the attributes' (merged) sizes. Raises KeyError where the marginal of these attributes was not measured.
+        At full resolution, shape = the attributes' (merged) sizes. Raises KeyError where the marginal of these attributes was not measured.
         Inference from the other marginals only makes the estimates better than this.
         """
         numbers = tuple(sorted(self.encoding.attributes.index(name) for name in clique))
-        found = [m.precision for m in self.measurements if m.clique == numbers]
+        found = [m.precision for m in self.measurements if m.view == full_view(numbers)]
         if not found:
             raise KeyError(clique)
         return np.asarray(1.0 / np.sqrt(np.sum(found, axis=0)), dtype=np.float64)
@@ -104,6 +105,9 @@ class MarginalModel:
             arrays[f"measured/{k}"] = measurement.counts
             if measurement.merged is not None:
                 arrays[f"measured/{k}/merged"] = measurement.merged
+        for a, groups in enumerate(self.fitted.views.groups):
+            for r, grouping in enumerate(groups):
+                arrays[f"groups/{a}/{r}"] = grouping
         for k, factor in enumerate(self.zeros):
             arrays[f"zeros/{k}"] = factor.allowed
         for k, multiplier in enumerate(self.fitted.multipliers.values()):
@@ -115,11 +119,18 @@ class MarginalModel:
             "version": self.version,
             "cost": to_json(self.cost),
             "encoding": self.encoding.to_json(),
-            "domain": {"names": list(full.names), "sizes": list(full.sizes)},
+            "domain": {"names": list(full.names), "sizes": list(full.sizes), "ordered": list(full.ordered)},
+            "groups": [len(groups) for groups in self.fitted.views.groups],
             "total": self.fitted.total,
             "loss": self.fitted.loss,
-            "measurements": [{"clique": list(m.clique), "sigma": m.sigma} for m in self.measurements],
-            "multipliers": [list(clique) for clique in self.fitted.multipliers],
+            "measurements": [
+                {"clique": list(m.clique), "resolution": list(m.view.resolution), "sigma": m.sigma}
+                for m in self.measurements
+            ],
+            "multipliers": [
+                {"clique": list(view.clique), "resolution": list(view.resolution)}
+                for view in self.fitted.multipliers
+            ],
             "zeros": [list(factor.clique) for factor in self.zeros],
         }
         if directory.exists():
@@ -142,17 +153,26 @@ def load_model(directory: Path) -> MarginalModel:
             )
         with np.load(directory / "arrays.npz", allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
-        full = Domain(names=tuple(document["domain"]["names"]), sizes=tuple(document["domain"]["sizes"]))
+        full = Domain(
+            names=tuple(document["domain"]["names"]),
+            sizes=tuple(document["domain"]["sizes"]),
+            ordered=tuple(document["domain"]["ordered"]),
+        )
         compression = Compression.from_arrays(full, arrays)
+        groups = tuple(
+            tuple(arrays[f"groups/{a}/{r}"] for r in range(number))
+            for a, number in enumerate(document["groups"])
+        )
+        views = Views(compression.merged, groups)
         zeros = tuple(
             StructuralZeros(tuple(clique), arrays[f"zeros/{k}"]) for k, clique in enumerate(document["zeros"])
         )
         multipliers = {
-            tuple(clique): arrays[f"multiplier/{k}"] for k, clique in enumerate(document["multipliers"])
+            _view(part): arrays[f"multiplier/{k}"] for k, part in enumerate(document["multipliers"])
         }
         measurements = tuple(
             Measurement(
-                tuple(part["clique"]),
+                _view(part),
                 arrays[f"measured/{k}"],
                 float(part["sigma"]),
                 arrays.get(f"measured/{k}/merged"),
@@ -165,9 +185,7 @@ def load_model(directory: Path) -> MarginalModel:
             cost=from_json(PrivacyCost, document["cost"]),
             encoding=Encoding.from_json(document["encoding"], arrays),
             compression=compression,
-            fitted=restore(
-                compression.merged, multipliers, zeros, total=document["total"], loss=document["loss"]
-            ),
+            fitted=restore(views, multipliers, zeros, total=document["total"], loss=document["loss"]),
             measurements=measurements,
             zeros=zeros,
         )
@@ -175,3 +193,7 @@ def load_model(directory: Path) -> MarginalModel:
         raise IntegrityError(
             f"the model in {directory.name} cannot be read: {error}", mend="restore it from its backup"
         ) from error
+
+
+def _view(part: dict[str, Any]) -> View:
+    return View(tuple(part["clique"]), tuple(part["resolution"]))

@@ -84,10 +84,10 @@ class MstFitter:
         if len(measurer.domain) > 1:
             tree = choose_tree(begin.measurer, begin.fitted, self.epsilon, most_cells=assignment.most_cells)
             progress(0.4, f"tree of {len(tree)} pairs chosen")
-            begin.measurer.prepare(tree)
-            measurements += [begin.measurer.measure(pair, self.sigma_two, "measure tree") for pair in tree]
+            begin.measurer.prepare([view.clique for view in tree])
+            measurements += [begin.measurer.measure(view, self.sigma_two, "measure tree") for view in tree]
         fitted = fit(
-            begin.compression.merged,
+            begin.views,
             measurements,
             zeros,
             start=begin.fitted,

@@ -43,7 +43,7 @@ class Compression:
             estimates: their non-negative estimates.
             full: the domain.
             kept: attributes to leave alone.
-            threshold: in σ of a count.
+            threshold: in σ of a count; 0 merges nothing.
         """
         levels, shares = [], []
         for attribute, (measured, estimate) in enumerate(zip(one_way, estimates, strict=True)):
@@ -58,7 +58,7 @@ class Compression:
         sizes = tuple(int(mapping.max()) + 1 for mapping in levels)
         return cls(
             full=full,
-            merged=Domain(names=full.names, sizes=sizes),
+            merged=Domain(names=full.names, sizes=sizes, ordered=full.ordered),
             levels=tuple(levels),
             shares=tuple(shares),
         )
@@ -85,7 +85,7 @@ class Compression:
         mapping = self.levels[attribute]
         counts = np.zeros(self.merged.sizes[attribute], dtype=np.int64)
         np.add.at(counts, mapping, measured.counts)
-        return Measurement(measured.clique, counts, measured.sigma, np.bincount(mapping))
+        return Measurement(measured.view, counts, measured.sigma, np.bincount(mapping))
 
     def likelihood(self, attribute: int, likelihood: FloatTable) -> FloatTable:
         """A likelihood of the attribute's levels as one of its merged levels."""
@@ -143,7 +143,36 @@ class Compression:
         if any(len(mapping) != size for mapping, size in zip(levels, full.sizes, strict=True)):
             raise ValueError("a stored merging does not fit its domain")
         sizes = tuple(int(mapping.max()) + 1 for mapping in levels)
-        return cls(full=full, merged=Domain(names=full.names, sizes=sizes), levels=levels, shares=shares)
+        return cls(
+            full=full,
+            merged=Domain(names=full.names, sizes=sizes, ordered=full.ordered),
+            levels=levels,
+            shares=shares,
+        )
+
+
+def _merge_rare(counts: npt.NDArray[np.int64], least: float) -> npt.NDArray[np.int64]:
+    """Levels with fewer than `least` together, after the others; nothing is merged where that leaves one level."""
+    rare = counts < least
+    if not 2 <= rare.sum() < len(counts):
+        return np.arange(len(counts))
+    return np.where(rare, len(counts) - rare.sum(), np.cumsum(~rare) - 1)
+
+
+def _merge_runs(counts: npt.NDArray[np.int64], least: float) -> npt.NDArray[np.int64]:
+    """Neighbours together until a run of m levels has at least `least`·√m, so that order is kept."""
+    mapping = np.zeros(len(counts), dtype=np.int64)
+    run = members = 0
+    mass = 0.0
+    for level, count in enumerate(counts):
+        mapping[level] = run
+        members += 1
+        mass += float(count)
+        if mass >= least * members**0.5:
+            run, members, mass = run + 1, 0, 0.0
+    if members and run:  # what is left at the end joins the last full run
+        mapping[mapping == run] = run - 1
+    return mapping
 
 
 def _deal(

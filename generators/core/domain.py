@@ -24,12 +24,18 @@ class Domain:
     Attributes:
         names: for people and saved models.
         sizes: number of codes of each attribute, at least 1.
+        ordered: whether neighbouring codes are neighbours in meaning (bins of a number); empty: none is.
     """
 
     names: tuple[str, ...]
     sizes: tuple[int, ...]
+    ordered: tuple[bool, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.ordered:
+            object.__setattr__(self, "ordered", (False,) * len(self.names))
+        if len(self.ordered) != len(self.names):
+            raise ValueError("`ordered` says one thing of each attribute")
         if len(self.names) != len(self.sizes) or len(set(self.names)) != len(self.names):
             raise ValueError("one size for each name, and no name twice")
         if any(size < 1 for size in self.sizes):

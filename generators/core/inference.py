@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from generators.core.domain import Clique, Domain, StructuralZeros
+from generators.core.domain import Clique, StructuralZeros
 from generators.core.jit import fast_exp, kernel
 from generators.core.junction import JunctionTree, build
+from generators.core.views import View, Views
 
 FloatTable = npt.NDArray[np.float64]
 
@@ -30,16 +31,21 @@ class Measurement:
     """One noisy marginal.
 
     Attributes:
-        clique: its attributes.
-        counts: noisy counts, int64, shape = the attributes' sizes.
+        view: its attributes, and the resolution of each.
+        counts: noisy counts, int64, shape = the view's.
         sigma: standard deviation of the noise on each measured cell.
         merged: how many measured cells each cell is the sum of, shape as `counts`; None: one each.
     """
 
-    clique: Clique
+    view: View
     counts: npt.NDArray[np.int64]
     sigma: float
     merged: npt.NDArray[np.int64] | None = None
+
+    @property
+    def clique(self) -> Clique:
+        """Its attributes."""
+        return self.view.clique
 
     @property
     def precision(self) -> FloatTable:
@@ -232,7 +238,8 @@ class Fitted:
         tree: the junction tree.
         theta: flat log-potentials over the tree's cliques.
         total: estimated number of rows (noisy, never the exact one).
-        multipliers: for each clique its λ, for warm starts and saved models.
+        views: what the multipliers' resolutions mean.
+        multipliers: for each measured view its λ, for warm starts and saved models.
         loss: Σ (residual / σ)² / 2 at the end; half the number of measured cells is the noise level.
         step: the line search's last step.
     """
@@ -240,7 +247,8 @@ class Fitted:
     tree: JunctionTree
     theta: FloatTable
     total: float
-    multipliers: dict[Clique, FloatTable]
+    views: Views
+    multipliers: dict[View, FloatTable]
     loss: float
     step: float
 
@@ -306,7 +314,7 @@ def condition(
     ]
     if homeless:
         fitted = restore(
-            fitted.tree.domain, fitted.multipliers, [*zeros, *homeless], total=fitted.total, loss=fitted.loss
+            fitted.views, fitted.multipliers, [*zeros, *homeless], total=fitted.total, loss=fitted.loss
         )
     tree = fitted.tree
     theta = fitted.theta.copy()
@@ -319,7 +327,7 @@ def condition(
         theta[tree.offset[home] : tree.offset[home + 1]] += logs[tree.onto(home, clique)]
     if log_partition(tree, theta) - log_partition(tree, fitted.theta) < IMPOSSIBLE / 2:
         raise ValueError("the evidence has probability 0")
-    return Fitted(tree, theta, fitted.total, fitted.multipliers, fitted.loss, fitted.step)
+    return Fitted(tree, theta, fitted.total, fitted.views, fitted.multipliers, fitted.loss, fitted.step)
 
 
 def log_partition(tree: JunctionTree, theta: FloatTable) -> float:
@@ -347,16 +355,16 @@ def total_of(measurements: Sequence[Measurement]) -> float:
     return max(1.0, float((sums / variances).sum() / (1.0 / variances).sum()))
 
 
-def combine(measurements: Sequence[Measurement]) -> list[tuple[Clique, FloatTable, FloatTable]]:
-    """One (clique, mean counts, 1/variances) for each clique: repeated measurements averaged by their precision."""
-    grouped: dict[Clique, list[Measurement]] = {}
+def combine(measurements: Sequence[Measurement]) -> list[tuple[View, FloatTable, FloatTable]]:
+    """One (view, mean counts, 1/variances) for each view: repeated measurements averaged by their precision."""
+    grouped: dict[View, list[Measurement]] = {}
     for measurement in measurements:
-        grouped.setdefault(measurement.clique, []).append(measurement)
+        grouped.setdefault(measurement.view, []).append(measurement)
     result = []
-    for clique, several in grouped.items():
+    for view, several in grouped.items():
         precision = np.sum([m.precision for m in several], axis=0)
         mean = np.sum([m.precision * m.counts for m in several], axis=0) / precision
-        result.append((clique, mean, precision))
+        result.append((view, mean, precision))
     return result
 
 
@@ -373,7 +381,7 @@ def base_potentials(tree: JunctionTree, zeros: Sequence[StructuralZeros]) -> Flo
 
 
 def fit(
-    domain: Domain,
+    views: Views,
     measurements: Sequence[Measurement],
     zeros: Sequence[StructuralZeros] = (),
     *,
@@ -385,7 +393,7 @@ def fit(
     """Fit to the measurements.
 
     Args:
-        domain: the attributes.
+        views: the attributes, and what the measurements' resolutions mean.
         measurements: noisy marginals; at least one.
         zeros: structural zeros.
         start: an earlier fit whose multipliers to start from.
@@ -395,21 +403,17 @@ def fit(
     """
     combined = combine(measurements)
     total = total_of(measurements)
-    tree = build(domain, [clique for clique, _, _ in combined] + [factor.clique for factor in zeros])
+    tree = build(views.domain, [view.clique for view, _, _ in combined] + [factor.clique for factor in zeros])
     base = base_potentials(tree, zeros)
-    homes = [tree.home(clique) for clique, _, _ in combined]
-    home = np.array(homes, dtype=np.int64)
-    maps = [tree.onto(int(h), clique) for h, (clique, _, _) in zip(home, combined, strict=True)]
+    home = np.array([_home(tree, view) for view, _, _ in combined], dtype=np.int64)
+    maps = [views.cell_map(tree.layout[h], view) for h, (view, _, _) in zip(home, combined, strict=True)]
     map_offset = np.concatenate([[0], np.cumsum([len(index) for index in maps])]).astype(np.int64)
     lengths = np.concatenate([[0], np.cumsum([table.size for _, table, _ in combined])]).astype(np.int64)
     target = np.concatenate([table.reshape(-1) for _, table, _ in combined]) / total
     weight = np.concatenate([precision.reshape(-1) * total**2 for _, _, precision in combined])
     known = start.multipliers if start is not None else {}
     values = np.concatenate(
-        [
-            known[clique].reshape(-1) if clique in known else np.zeros(table.size)
-            for clique, table, _ in combined
-        ]
+        [known[view].reshape(-1) if view in known else np.zeros(table.size) for view, table, _ in combined]
     )
     # The gradient is Lipschitz in the 1-norm of one clique's marginal with its largest weight.
     step = 1.0 / float(weight.max()) if start is None else start.step
@@ -445,28 +449,35 @@ def fit(
     theta = np.empty_like(base)
     _expand(values, lengths, home, flat_maps, map_offset, tree.offset, base, theta)
     multipliers = {
-        clique: values[lengths[k] : lengths[k + 1]].reshape(table.shape)
-        for k, (clique, table, _) in enumerate(combined)
+        view: values[lengths[k] : lengths[k + 1]].reshape(table.shape)
+        for k, (view, table, _) in enumerate(combined)
     }
     return Fitted(
-        tree, theta, total, multipliers, float(report[0]), max(step, 1e-9 * 1.0 / float(weight.max()))
+        tree, theta, total, views, multipliers, float(report[0]), max(step, 1e-9 * 1.0 / float(weight.max()))
     )
 
 
 def restore(
-    domain: Domain,
-    multipliers: dict[Clique, FloatTable],
+    views: Views,
+    multipliers: dict[View, FloatTable],
     zeros: Sequence[StructuralZeros],
     *,
     total: float,
     loss: float,
 ) -> Fitted:
     """The distribution with these multipliers, as `fit` left it."""
-    tree = build(domain, [*multipliers, *(factor.clique for factor in zeros)])
+    tree = build(views.domain, [*(view.clique for view in multipliers), *(factor.clique for factor in zeros)])
     theta = base_potentials(tree, zeros)
-    for clique, values in multipliers.items():
-        home = tree.home(clique)
-        if home is None:
-            raise ValueError("a multiplier's clique is not in the tree")
-        theta[tree.offset[home] : tree.offset[home + 1]] += values.reshape(-1)[tree.onto(home, clique)]
-    return Fitted(tree, theta, total, multipliers, loss, 0.0)
+    for view, values in multipliers.items():
+        home = _home(tree, view)
+        theta[tree.offset[home] : tree.offset[home + 1]] += values.reshape(-1)[
+            views.cell_map(tree.layout[home], view)
+        ]
+    return Fitted(tree, theta, total, views, multipliers, loss, 0.0)
+
+
+def _home(tree: JunctionTree, view: View) -> int:
+    home = tree.home(view.clique)
+    if home is None:
+        raise ValueError("a view's clique is not in the tree")
+    return home

@@ -8,7 +8,7 @@ the sensitivity of an L1 score.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from generators.core.compress import Compression
 from generators.core.counting import Rows, count
 from generators.core.domain import Clique, Domain
 from generators.core.inference import Measurement
+from generators.core.views import View, Views, distances
 from release.errors import FaultError
 from release.protocols import NoiseSource
 from release.records import DpEvent, Mechanism
@@ -74,6 +75,7 @@ class Measurer:
         budget: the filter that every spending passes.
         max_rows: the most rows a unit has; enforced when the table was read.
         events: what was run so far; appended to.
+        views: what resolutions mean; only full ones where not given.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class Measurer:
         budget: RhoFilter,
         max_rows: int,
         events: list[DpEvent] | None = None,
+        views: Views | None = None,
     ) -> None:
         self._rows = rows
         self._noise = noise
         self._max_rows = max_rows
         self._exact: dict[Clique, npt.NDArray[np.int64]] = {}
+        self.views = views if views is not None else Views.full(rows.domain)
         self.filter = budget
         self.events: list[DpEvent] = events if events is not None else []
 
@@ -102,8 +106,8 @@ class Measurer:
         """The unit's bound (public)."""
         return self._max_rows
 
-    def recoded(self, compression: Compression) -> Measurer:
-        """The same rows, filter and record with levels merged. What was counted before is not carried over."""
+    def recoded(self, compression: Compression, views: Views) -> Measurer:
+        """The same rows, filter and record with levels merged; `views` are of the merged domain."""
         columns = [
             compression.levels[a].astype(np.int32)[self._rows.column(a)]
             if compression.touches(a)
@@ -111,7 +115,9 @@ class Measurer:
             for a in range(len(self.domain))
         ]
         rows = Rows.of(compression.merged, columns)
-        return Measurer(rows, self._noise, budget=self.filter, max_rows=self._max_rows, events=self.events)
+        return Measurer(
+            rows, self._noise, budget=self.filter, max_rows=self._max_rows, events=self.events, views=views
+        )
 
     def generator(self) -> np.random.Generator:
         """Ordinary randomness for post-processing."""
@@ -122,19 +128,21 @@ class Measurer:
         wanted = [clique for clique in dict.fromkeys(cliques) if clique not in self._exact]
         self._exact.update(zip(wanted, count(self._rows, wanted), strict=True))
 
-    def measure(self, clique: Clique, sigma: float, label: str) -> Measurement:
-        """The marginal with discrete Gaussian noise of σ on each count. Spends k²/(2σ²)."""
+    def measure(self, view: View, sigma: float, label: str) -> Measurement:
+        """The view's counts with discrete Gaussian noise of σ on each. Spends k²/(2σ²)."""
         self.filter.spend(gaussian_rho(sigma, self._max_rows))
         self.events.append(
             DpEvent(label=label, mechanism=Mechanism.DISCRETE_GAUSSIAN, parameter=sigma / self._max_rows)
         )
-        self.prepare([clique])
-        return Measurement(clique, self._noise.discrete_gaussian(self._exact[clique], sigma), sigma)
+        self.prepare([view.clique])
+        exact = self._exact[view.clique]
+        counts = self.views.fold(exact, view) if any(view.resolution) else exact
+        return Measurement(view, self._noise.discrete_gaussian(counts, sigma), sigma)
 
     def contest(
         self,
-        candidates: Sequence[Clique],
-        estimates: Sequence[npt.NDArray[np.float64]],
+        candidates: Sequence[View],
+        estimates: Mapping[Clique, npt.NDArray[np.float64]],
         *,
         weights: npt.NDArray[np.float64] | None = None,
         penalties: npt.NDArray[np.float64] | None = None,
@@ -145,18 +153,15 @@ class Measurer:
         weight_r · k, so the sensitivity is k times the largest weight.
 
         Args:
-            candidates: cliques.
-            estimates: expected counts by the model so far, one array of the clique's shape each.
+            candidates: views.
+            estimates: for each clique its expected counts by the model so far, of the full marginal's shape.
             weights: shape (candidates,), public, positive; 1 where not given.
             penalties: shape (candidates,), public: the L1 error that measuring would leave.
         """
-        self.prepare(candidates)
-        scores = np.array(
-            [
-                float(np.abs(self._exact[clique] - estimate).sum())
-                for clique, estimate in zip(candidates, estimates, strict=True)
-            ]
-        )
+        cliques = list(dict.fromkeys(view.clique for view in candidates))
+        self.prepare(cliques)
+        differences = {clique: self._exact[clique] - estimates[clique] for clique in cliques}
+        scores = distances(self.views, candidates, [differences[view.clique] for view in candidates])
         if penalties is not None:
             scores -= penalties
         if weights is not None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from itertools import combinations
 
 import numpy as np
 
 from generators.core.domain import Clique
-from generators.core.inference import Fitted
+from generators.core.inference import Fitted, FloatTable
 from generators.core.measurer import Measurer
+from generators.core.views import View, full_view
+
+NOISE_L1 = math.sqrt(2.0 / math.pi)
+"""E|noise| of a cell, in σ."""
 
 
 def choose_tree(
@@ -17,10 +21,10 @@ def choose_tree(
     independent: Fitted,
     epsilon: float,
     *,
-    given: Sequence[Clique] = (),
+    sigma: float = 0.0,
     most_cells: float = np.inf,
-) -> list[Clique]:
-    """Pairs that join all attributes, each chosen among those that join two components; not counting `given`.
+) -> list[View]:
+    """Views of pairs that join all attributes, each chosen among those that join two components.
 
     Kruskal's algorithm with the exponential mechanism in place of the maximum: at most d - 1 choices of `epsilon`.
 
@@ -28,30 +32,30 @@ def choose_tree(
         measurer: asked for the choices.
         independent: the model of one-way marginals, against which a pair's dependence is scored.
         epsilon: of each choice.
-        given: cliques that are in the model anyhow (structural zeros).
+        sigma: the noise that measuring will leave on a cell: each pair competes in all its resolutions, with the noise
+            taken off its score. 0: full resolution only, as in MST.
         most_cells: pairs with more cells are never chosen; components that only they would join stay apart.
     """
-    domain = measurer.domain
+    views, domain = measurer.views, measurer.domain
     component = list(range(len(domain)))
-
-    def join(clique: Clique) -> None:
-        target = component[clique[0]]
-        for attribute in clique[1:]:
-            source = component[attribute]
-            if source != target:
-                component[:] = [target if c == source else c for c in component]
-
-    for clique in given:
-        join(clique)
     pairs = [pair for pair in combinations(range(len(domain)), 2) if domain.cells(pair) <= most_cells]
     one_way = independent.one_way()
-    estimates = [independent.total * np.multiply.outer(one_way[a], one_way[b]) for a, b in pairs]
-    contest = measurer.contest(pairs, estimates)
-    chosen: list[Clique] = []
+    estimates: dict[Clique, FloatTable] = {
+        (a, b): independent.total * np.multiply.outer(one_way[a], one_way[b]) for a, b in pairs
+    }
+    candidates = [
+        view for pair in pairs for view in (views.resolutions(pair) if sigma > 0.0 else [full_view(pair)])
+    ]
+    penalties = NOISE_L1 * sigma * np.array([float(views.cells(view)) for view in candidates])
+    contest = measurer.contest(candidates, estimates, penalties=penalties)
+    chosen: list[View] = []
     while True:
-        open_pairs = [k for k, (a, b) in enumerate(pairs) if component[a] != component[b]]
-        if not open_pairs:
+        open_views = [
+            k for k, view in enumerate(candidates) if component[view.clique[0]] != component[view.clique[1]]
+        ]
+        if not open_views:
             return chosen
-        pair = pairs[contest.choose(open_pairs, epsilon, "choose tree")]
-        chosen.append(pair)
-        join(pair)
+        view = candidates[contest.choose(open_views, epsilon, "choose tree")]
+        chosen.append(view)
+        left, right = (component[a] for a in view.clique)
+        component = [left if c == right else c for c in component]

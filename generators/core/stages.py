@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from generators.core.compress import Compression
 from generators.core.domain import StructuralZeros
 from generators.core.inference import Fitted, Measurement, fit
 from generators.core.measurer import Measurer
+from generators.core.views import Views, full_view
 from release.errors import PlanError
 
 RARE = 3.0
@@ -21,6 +24,7 @@ class Beginning:
 
     measurer: Measurer
     compression: Compression
+    views: Views
     measurements: list[Measurement]
     fitted: Fitted
 
@@ -52,17 +56,25 @@ def measure_one_way(
             f"one-way marginals and structural zeros need {need:,} cells, the size cap allows {most_cells:,.0f}",
             mend="raise memory_mib, or declare smaller domains",
         )
+    full_views = Views.full(full)
     measurer.prepare([(a,) for a in range(len(full))])
-    measured = [measurer.measure((a,), sigma, "measure 1-way") for a, sigma in enumerate(sigmas)]
-    independent = fit(full, measured)
+    measured = [measurer.measure(full_view((a,)), sigma, "measure 1-way") for a, sigma in enumerate(sigmas)]
+    independent = fit(full_views, measured)
     kept = frozenset(a for factor in zeros for a in factor.clique)
-    compression = Compression.of(measured, independent.one_way(), full, kept, rare)
+    one_way = independent.one_way()
+    compression = Compression.of(measured, one_way, full, kept, rare)
     folded = [compression.fold(m) for m in measured]
-    if compression.merged == full:
-        return Beginning(measurer=measurer, compression=compression, measurements=folded, fitted=independent)
+    views = Views.of(
+        compression.merged,
+        [
+            np.bincount(m, weights=p).astype(np.float64)
+            for m, p in zip(compression.levels, one_way, strict=True)
+        ],
+    )
     return Beginning(
-        measurer=measurer.recoded(compression),
+        measurer=measurer.recoded(compression, views),
         compression=compression,
+        views=views,
         measurements=folded,
-        fitted=fit(compression.merged, folded),
+        fitted=fit(views, folded),
     )
