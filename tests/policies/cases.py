@@ -92,6 +92,7 @@ GOOD_FIGURES: tuple[Evidence, ...] = (
     entry("inference", "excess_risk", span(-0.2, 0.2), "income"),
     entry("inference", "risk_difference", span(-0.02, 0.03, detectable=0.03), "diagnosis"),
     entry("inference", "excess_risk", span(-0.2, 0.3), "diagnosis"),
+    entry("qi_linkage", "risk_difference", span(-0.02, 0.03, detectable=0.03), "income"),
     entry("marginals", "tvd_2way_mean", span(0.04, 0.05)),
     entry("marginals", "tvd_2way_mean", span(0.1, 0.15), "slice:over 65"),
     entry("marginals", "declared_slices", point(1)),
@@ -102,7 +103,9 @@ GOOD_FIGURES: tuple[Evidence, ...] = (
     entry("missingness", "missing_rate_difference", span(0.0, 0.01)),
     entry("rules", "violations", point(0)),
 )
-GOOD_CONTROLS = controls_of("copies", "dcr", "near_subset", "singling_out", "linkability", "inference")
+GOOD_CONTROLS = controls_of(
+    "copies", "dcr", "near_subset", "near_match", "singling_out", "linkability", "inference", "qi_linkage"
+)
 GOOD = evidence(*GOOD_FIGURES, controls=GOOD_CONTROLS)
 """All met in every built-in tier, at ε = 1, for every purpose but `baseline`."""
 

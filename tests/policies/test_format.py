@@ -133,6 +133,7 @@ LIMITS: dict[str, tuple[object, ...]] = {
     "singling-out.limit": (0.20, 0.09, 0.09, 0.05),
     "linkability.limit": (0.20, 0.09, 0.09, 0.05),
     "inference.limit": (0.20, 0.09, 0.09, 0.05),
+    "qi-linkage.limit": (0.20, 0.09, 0.09, 0.05),
     "inference-alarm.limit": (0.20, 0.09, 0.09, 0.05),
     "membership.limit": (0.10, 0.03, 0.03, 0.02),
     "membership-vulnerable.limit": (0.40, 0.25, 0.25, 0.25),
