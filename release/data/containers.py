@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from release.data.csv_text import ReadLimits
+from release.data.text_bytes import ReadLimits
 from release.errors import SourceError
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from release.data.cells import LONGEST_CATEGORY, codes_of
+from release.data.cells import codes_of
+from release.data.coded_cells import LONGEST_CATEGORY
 from release.data.schema import OUTSIDE_LEVEL, ColumnKind, Schema
 from release.data.sources import open_source
 from release.data.yaml_text import block, comment, flow

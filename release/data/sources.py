@@ -18,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from release.data.cells import ColumnReport, Place, codes_of, parse_column
+from release.data.cells import ColumnReport, Place, codes_of
+from release.data.columns import parse_column
 from release.data.containers import arrow_of_file, arrow_of_frame, is_container
-from release.data.csv_text import ReadLimits, open_csv, require_names, unpack
+from release.data.csv_text import open_csv, require_names
 from release.data.schema import ColumnKind, Schema
 from release.data.table import Column, IntArray, Table
+from release.data.text_bytes import ReadLimits, unpack
 from release.errors import SchemaError, SourceError
 
 if TYPE_CHECKING:

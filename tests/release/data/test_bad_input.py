@@ -18,10 +18,10 @@ import pyarrow.ipc
 import pyarrow.parquet
 import pytest
 
-from release.data.csv_text import ReadLimits, decode
 from release.data.draft import draft_schema
 from release.data.schema import OUTSIDE_LEVEL
 from release.data.sources import read_table
+from release.data.text_bytes import ReadLimits, decode
 from release.errors import InputError, SchemaError, SourceError
 from tests.builders import make_schema
 

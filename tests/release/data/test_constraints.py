@@ -321,7 +321,7 @@ def test_schemas_that_make_sense_pass(name: str) -> None:
     require_consistent(schema_with(*GOOD[name], **MORE))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12)).map(sorted), min_size=3, max_size=3),
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.booleans()), min_size=1, max_size=3),

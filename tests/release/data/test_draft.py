@@ -144,7 +144,7 @@ CELL = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rows=st.lists(st.tuples(CELL, CELL), min_size=1, max_size=30), name=CELL.map(str.strip).filter(bool))
 def test_any_readable_file_gives_a_draft_that_fits_it(
     rows: list[tuple[str, str]], name: str, tmp_path_factory: pytest.TempPathFactory

@@ -198,7 +198,7 @@ def schemas(draw: st.DrawFn) -> Schema:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(schemas())
 def test_any_schema_survives_writing(schema: Schema) -> None:
     assert parse_schema(dump_schema(schema)) == schema
@@ -217,7 +217,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(VALUES)
 def test_any_value_survives_one_line(value: object) -> None:
     text = flow({"k": value})

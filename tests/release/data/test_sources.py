@@ -48,7 +48,7 @@ UNITS = st.lists(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(UNITS, st.sampled_from("pqrst"))
 def test_cutting_one_unit_does_not_depend_on_others(rows: list[tuple[str, str, int]], gone: str) -> None:
     """Truncation is 1-stable: removing a unit removes its rows and changes nothing else."""
@@ -136,7 +136,7 @@ CELLS = {
 }
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     rows=st.lists(st.fixed_dictionaries(CELLS), min_size=1, max_size=12),
     delimiter=st.sampled_from([",", ";", "\t", "|"]),

@@ -25,7 +25,7 @@ KEY = bytes(range(32))
 SCHEMA = make_schema(unit="patient", max_rows=3, sex=["f", "m"], age=(0, 99))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     n=st.integers(FEWEST_UNITS, 3_000),
     cap=st.integers(2, 500),

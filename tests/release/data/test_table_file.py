@@ -60,7 +60,7 @@ ROWS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(rows=ROWS)
 def test_round_trip_is_exact_and_bytes_are_stable(
     rows: list, tmp_path_factory: pytest.TempPathFactory
