@@ -165,7 +165,7 @@ def evaluate_files(
     return evaluate_tables(
         members=read_table(members, schema).table,
         controls=read_table(controls, schema).table,
-        synthetic=read_table(synthetic, schema).table,
+        synthetic=read_table(synthetic, schema, released_only=True).table,
         reference=read_table(reference, schema).table if reference is not None else None,
         suite=suite,
         policy=document,
