@@ -15,6 +15,7 @@ from release.data.schema import (
     MissingCode,
     Provenance,
     Range,
+    Role,
     Schema,
     Unit,
 )
@@ -223,6 +224,24 @@ def test_any_value_survives_one_line(value: object) -> None:
     text = flow({"k": value})
     assert "\n" not in text
     assert parse_yaml(text, SchemaError).data == {"k": value}
+
+
+def test_the_example_and_the_words_of_the_documentation() -> None:
+    text = (DEMO.parent.parent / "docs" / "schema.md").read_text("utf-8")
+    schema = parse_schema(text.split("```yaml\n")[1].split("```")[0])
+    assert schema.unit.max_rows == 5
+    assert parse_schema(dump_schema(schema)) == schema
+    for word in (
+        *ColumnKind,
+        *Role,
+        *DomainSource,
+        "less-equal",
+        "impossible",
+        "allowed",
+        "determines",
+        "increment",
+    ):
+        assert f"`{word}`" in text, word
 
 
 def test_the_published_json_schema_is_current() -> None:
