@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from generators.aim import AimFitter
 from generators.auto import AutoFitter
 from generators.family import MarginalGenerator
 from generators.independent import IndependentFitter
 from generators.mst import MstFitter
+from generators.wide import WideFitter
 from release.errors import PlanError
 from release.protocols import Generator
 
@@ -19,6 +21,17 @@ _ALL: tuple[Generator, ...] = (
         name="auto",
         summary="the default: a tree of pairs refined where it fits worst; seconds; best at every budget measured",
         planner=AutoFitter.plan,
+    ),
+    MarginalGenerator(
+        name="aim",
+        summary="the worst-fitting marginals, round by round: good at ε ≥ 1 on up to 50 columns",
+        planner=AimFitter.plan,
+        own_options=frozenset({"rounds"}),
+    ),
+    MarginalGenerator(
+        name="wide",
+        summary="pairs chosen once and measured once: for tables of many columns",
+        planner=WideFitter.plan,
     ),
     MarginalGenerator(
         name="independent",

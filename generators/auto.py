@@ -10,20 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from generators.core import junction
-from generators.core.domain import Domain, StructuralZeros
+from generators.core.candidates import Candidates
+from generators.core.domain import Clique, Domain, StructuralZeros
 from generators.core.estimates import expected_counts
 from generators.core.inference import Fitted, fit
 from generators.core.measurer import Measurer, exponential_epsilon, gaussian_sigma
 from generators.core.spanning import NOISE_L1, choose_tree
 from generators.core.stages import Beginning, measure_one_way
-from generators.core.views import View, full_view
+from generators.core.views import View
 from generators.fitter import Assignment, Outcome
 from release.protocols import Progress
 from release.records import DpEvent, Mechanism
@@ -34,7 +32,8 @@ class Shares:
     """How ρ is shared out, and how exploring goes. The defaults measured best on public tables (docs/generators.md).
 
     Attributes:
-        one_way: one-way marginals.
+        one_way: one-way marginals at first.
+        most_one_way: one-way marginals in all, where the first noise turns out to be large beside the counts.
         choice: choosing the tree's pairs.
         tree: measuring them.
         explore: choosing and measuring in rounds; the rest consolidates.
@@ -42,11 +41,13 @@ class Shares:
         size_power: consolidation gives a marginal of c cells a share ∝ c^size_power.
         penalty: a candidate must promise this many times the noise that measuring it will leave.
         target: weight of candidates with the task's target.
-        rounds: of exploring.
-        coarse: whether marginals compete at coarser resolutions too (`core.views`).
+        rounds: of exploring; 0: by how large the noise is beside the counts.
+        coarse: whether marginals compete at coarser resolutions too (`core.views`); None: by the noise.
+        cells: of the junction tree that exploring may make: inference stays in seconds.
     """
 
     one_way: float = 0.08
+    most_one_way: float = 0.35
     choice: float = 0.03
     tree: float = 0.25
     explore: float = 0.25
@@ -54,8 +55,16 @@ class Shares:
     size_power: float = 0.67
     penalty: float = 1.0
     target: float = 1.5
-    rounds: int = 20
-    coarse: bool = False
+    rounds: int = 0
+    coarse: bool | None = None
+    cells: float = 1.5e5
+
+
+ONE_WAY_ERROR = 0.016
+"""Total variation distance from noise that one-way marginals may have before they are measured again."""
+
+COARSE_ERROR = 0.3
+"""With more noise than this in an average pair, pairs and triples compete at coarser resolutions too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,9 +81,9 @@ class AutoFitter:
 
     @property
     def events(self) -> tuple[DpEvent, ...]:
-        """One-way marginals and tree as they will be; exploring and consolidating as one zCDP event of all the rest.
+        """The first one-way marginals as they will be; all the rest as one zCDP event.
 
-        What is chosen and measured there depends on noised answers; a ρ filter of that size guards it (2203.05481), so
+        What is chosen and measured, and how finely, depends on noised answers; a ρ filter of that size guards it (2203.05481), so
         its whole is what one Gaussian of that ρ costs.
         """
         rho, d, k = self.assignment.rho, self.assignment.attributes, self.assignment.max_rows
@@ -86,20 +95,12 @@ class AutoFitter:
         )
         if d == 1:
             return (one,)
-        pairs = d - 1
-        adaptive = rho * (1.0 - self.shares.one_way - self.shares.choice - self.shares.tree)
         return (
             one,
             DpEvent(
-                label="choose tree",
-                mechanism=Mechanism.EXPONENTIAL,
-                parameter=exponential_epsilon(rho * self.shares.choice / pairs),
-                count=pairs,
-            ),
-            DpEvent(
-                label="measure tree, explore, consolidate (ρ filter)",
+                label="tree, exploring, consolidating (ρ filter)",
                 mechanism=Mechanism.DISCRETE_GAUSSIAN,
-                parameter=gaussian_sigma(adaptive + rho * self.shares.tree, 1),
+                parameter=gaussian_sigma(rho * (1.0 - self.shares.one_way), 1),
             ),
         )
 
@@ -107,6 +108,15 @@ class AutoFitter:
         d = self.assignment.attributes
         share = self.shares.one_way if d > 1 else 1.0
         return gaussian_sigma(self.assignment.rho * share / d, self.assignment.max_rows)
+
+    def _again(self, domain: Domain, total: float) -> float | None:
+        """σ of a second measurement of the one-way marginals, where the first is coarse beside the counts."""
+        d, k, shares = len(domain), self.assignment.max_rows, self.shares
+        if d == 1:
+            return None
+        error = NOISE_L1 * self._sigma_one() * float(np.mean(domain.sizes)) / (2.0 * total)
+        wanted = min(shares.one_way * (error / ONE_WAY_ERROR) ** 2, shares.most_one_way) - shares.one_way
+        return gaussian_sigma(self.assignment.rho * wanted / d, k) if wanted > 0.01 else None
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -121,6 +131,7 @@ class AutoFitter:
             [self._sigma_one()] * len(measurer.domain),
             zeros,
             most_cells=self.assignment.most_cells,
+            again=self._again,
         )
         progress(0.05, f"{len(begin.measurements)} one-way marginals measured")
         if len(measurer.domain) == 1:
@@ -151,13 +162,26 @@ class _Refinement:
         self.zeros = zeros
         self.progress = progress
         self.chosen: list[View] = []
+        self.one_way = 1.0 - begin.measurer.filter.left / begin.measurer.filter.limit
+        self.rounds = 0
+        self.coarse = False
         self.rng = begin.measurer.generator()
 
     def run(self) -> Fitted:
+        self._settle()
         self._connect()
         self._explore()
         self._consolidate()
         return self.fitted
+
+    def _settle(self) -> None:
+        """Rounds and resolution, by how large the noise is beside the counts."""
+        d, shares = len(self.domain), self.shares
+        sigma = gaussian_sigma(0.8 * self.rho / (d + 10), self.measurer.max_rows)
+        noise = NOISE_L1 * sigma * float(np.mean(self.domain.sizes)) ** 2 / (2.0 * self.fitted.total)
+        self.coarse = noise > COARSE_ERROR if shares.coarse is None else shares.coarse
+        # 16 rounds where an average pair's noise is 8 %, as Adult at ε = 1; fewer and quieter ones where it is more.
+        self.rounds = shares.rounds or max(3, min(60, round(16.0 * (0.08 / noise) ** 0.43)))
 
     def _connect(self) -> None:
         pairs = len(self.domain) - 1
@@ -166,10 +190,10 @@ class _Refinement:
             self.fitted,
             exponential_epsilon(self.rho * self.shares.choice / (self.plan.assignment.attributes - 1)),
             sigma=gaussian_sigma(
-                self.rho * (1.0 - self.shares.one_way - self.shares.choice) / (pairs + self.shares.rounds),
+                self.rho * (1.0 - self.one_way - self.shares.choice) / (pairs + self.rounds),
                 self.measurer.max_rows,
             )
-            if self.shares.coarse
+            if self.coarse
             else 0.0,
             most_cells=self.plan.assignment.most_cells / pairs,
         )
@@ -178,26 +202,32 @@ class _Refinement:
         self.progress(0.15, f"tree of {len(tree)} pairs measured")
 
     def _explore(self) -> None:
-        rounds = self.shares.rounds
+        rounds = self.rounds
         price = self.rho * self.shares.explore / rounds
         epsilon = exponential_epsilon(price * self.shares.select)
         sigma = gaussian_sigma(price * (1.0 - self.shares.select), self.measurer.max_rows)
-        rest = self.rho * (1.0 - self.shares.one_way - self.shares.choice)
+        rest = self.rho * (1.0 - self.one_way - self.shares.choice)
         final = gaussian_sigma(rest / (len(self.chosen) + rounds), self.measurer.max_rows)
-        candidates, penalties = self._candidates(final)
-        if not candidates:
-            return
-        weights = self._weights(candidates)
-        self.measurer.prepare([view.clique for view in candidates])
+        candidates = Candidates.of(
+            self.measurer.views,
+            self.plan.assignment.targets,
+            most_cells=self.fitted.total / (NOISE_L1 * final * self.shares.penalty),
+            weight=self._weight,
+            coarse=self.coarse,
+        )
+        penalties = NOISE_L1 * final * self.shares.penalty * candidates.cells
+        cap = min(self.shares.cells, self.plan.assignment.most_cells)
         for turn in range(rounds):
-            fitting = self._fitting(candidates)
+            fitting = candidates.fitting(
+                self.domain, self.measurements, self.zeros, max(cap, float(self.fitted.tree.cells))
+            )
             if not len(fitting):
                 return
-            here = [candidates[k] for k in fitting]
+            here = [candidates.views[k] for k in fitting]
             cliques = list(dict.fromkeys(view.clique for view in here))
             estimates = dict(zip(cliques, expected_counts(self.fitted, cliques, self.rng), strict=True))
             contest = self.measurer.contest(
-                here, estimates, weights=weights[fitting], penalties=penalties[fitting]
+                here, estimates, weights=candidates.weights[fitting], penalties=penalties[fitting]
             )
             number = contest.choose(range(len(here)), epsilon, "explore: choose")
             view = here[number]
@@ -227,31 +257,8 @@ class _Refinement:
             self.measurements.append(self.measurer.measure(view, sigma, label))
         self.chosen += [view for view in chosen if view not in self.chosen]
 
-    def _candidates(self, sigma: float) -> tuple[list[View], npt.NDArray[np.float64]]:
-        """Views of pairs and triples that could rise above the noise that measuring them leaves, with that noise."""
-        views = self.measurer.views
-        bound = self.fitted.total / (NOISE_L1 * sigma * self.shares.penalty)
-        found = [
-            view
-            for size in (2, 3)
-            for clique in combinations(range(len(self.domain)), size)
-            for view in (views.resolutions(clique) if self.shares.coarse else [full_view(clique)])
-            if views.cells(view) <= bound
-        ]
-        cells = np.array([float(views.cells(view)) for view in found])
-        return found, NOISE_L1 * sigma * self.shares.penalty * cells
-
-    def _weights(self, candidates: Sequence[View]) -> npt.NDArray[np.float64]:
-        targets = set(self.plan.assignment.targets)
-        return np.array([self.shares.target if targets.intersection(v.clique) else 1.0 for v in candidates])
-
-    def _fitting(self, candidates: Sequence[View]) -> npt.NDArray[np.intp]:
-        """Numbers of the candidates with which the junction tree stays inside the size cap."""
-        model = [m.clique for m in self.measurements] + [factor.clique for factor in self.zeros]
-        cliques = list(dict.fromkeys(view.clique for view in candidates))
-        sizes = junction.candidate_cells(self.domain, model, cliques)
-        fits = dict(zip(cliques, sizes <= self.plan.assignment.most_cells, strict=True))
-        return np.flatnonzero([fits[view.clique] for view in candidates])
+    def _weight(self, clique: Clique) -> float:
+        return self.shares.target if set(self.plan.assignment.targets).intersection(clique) else 1.0
 
     def _fit(self, iterations: int) -> None:
         self.fitted = fit(

@@ -30,7 +30,7 @@ class Compression:
     @classmethod
     def of(
         cls,
-        one_way: Sequence[Measurement],
+        one_way: Sequence[tuple[FloatTable, float]],
         estimates: Sequence[FloatTable],
         full: Domain,
         kept: frozenset[int],
@@ -39,19 +39,18 @@ class Compression:
         """Merge what lies below `threshold` σ.
 
         Args:
-            one_way: the measured one-way marginal of each attribute, in order.
+            one_way: each attribute's measured counts and their σ.
             estimates: their non-negative estimates.
             full: the domain.
             kept: attributes to leave alone.
             threshold: in σ of a count; 0 merges nothing.
         """
         levels, shares = [], []
-        for attribute, (measured, estimate) in enumerate(zip(one_way, estimates, strict=True)):
-            rare = measured.counts < threshold * measured.sigma
-            size = full.sizes[attribute]
-            mapping = np.arange(size)
-            if attribute not in kept and 2 <= rare.sum() < size:
-                mapping = np.where(rare, size - rare.sum(), np.cumsum(~rare) - 1)
+        for attribute, ((counts, sigma), estimate) in enumerate(zip(one_way, estimates, strict=True)):
+            mapping = np.arange(full.sizes[attribute])
+            if attribute not in kept:
+                merge = _merge_runs if full.ordered[attribute] else _merge_rare
+                mapping = merge(counts, threshold * sigma)
             mass = np.maximum(estimate, 1e-12)
             shares.append(mass / np.bincount(mapping, weights=mass)[mapping])
             levels.append(mapping)
@@ -151,7 +150,7 @@ class Compression:
         )
 
 
-def _merge_rare(counts: npt.NDArray[np.int64], least: float) -> npt.NDArray[np.int64]:
+def _merge_rare(counts: FloatTable, least: float) -> npt.NDArray[np.int64]:
     """Levels with fewer than `least` together, after the others; nothing is merged where that leaves one level."""
     rare = counts < least
     if not 2 <= rare.sum() < len(counts):
@@ -159,7 +158,7 @@ def _merge_rare(counts: npt.NDArray[np.int64], least: float) -> npt.NDArray[np.i
     return np.where(rare, len(counts) - rare.sum(), np.cumsum(~rare) - 1)
 
 
-def _merge_runs(counts: npt.NDArray[np.int64], least: float) -> npt.NDArray[np.int64]:
+def _merge_runs(counts: FloatTable, least: float) -> npt.NDArray[np.int64]:
     """Neighbours together until a run of m levels has at least `least`·√m, so that order is kept."""
     mapping = np.zeros(len(counts), dtype=np.int64)
     run = members = 0

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from generators.core.compress import Compression
-from generators.core.domain import StructuralZeros
-from generators.core.inference import Fitted, Measurement, fit
+from generators.core.domain import Domain, StructuralZeros
+from generators.core.inference import Fitted, Measurement, combine, fit, total_of
 from generators.core.measurer import Measurer
 from generators.core.views import Views, full_view
 from release.errors import PlanError
@@ -36,6 +37,7 @@ def measure_one_way(
     *,
     most_cells: float,
     rare: float = RARE,
+    again: Callable[[Domain, float], float | None] = lambda _domain, _total: None,
 ) -> Beginning:
     """Measure every attribute's marginal, merge rare levels, and fit the independent model.
 
@@ -45,6 +47,7 @@ def measure_one_way(
         zeros: structural zeros; their attributes are not merged.
         most_cells: cells that the junction tree may have.
         rare: threshold for merging, in σ; 0 merges nothing.
+        again: given the domain and the noisy total, σ of a second measurement of every marginal, or None.
 
     Raises:
         PlanError: one-way marginals and structural zeros alone do not fit; nothing was measured yet.
@@ -59,10 +62,14 @@ def measure_one_way(
     full_views = Views.full(full)
     measurer.prepare([(a,) for a in range(len(full))])
     measured = [measurer.measure(full_view((a,)), sigma, "measure 1-way") for a, sigma in enumerate(sigmas)]
+    total = total_of(measured)
+    if (second := again(full, total)) is not None:
+        measured += [measurer.measure(m.view, second, "measure 1-way again") for m in measured]
     independent = fit(full_views, measured)
     kept = frozenset(a for factor in zeros for a in factor.clique)
     one_way = independent.one_way()
-    compression = Compression.of(measured, one_way, full, kept, rare)
+    means = [(mean, 1.0 / math.sqrt(float(precision.flat[0]))) for _, mean, precision in combine(measured)]
+    compression = Compression.of(means, one_way, full, kept, rare)
     folded = [compression.fold(m) for m in measured]
     views = Views.of(
         compression.merged,
