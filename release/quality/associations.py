@@ -158,6 +158,17 @@ def _pairs(numeric: tuple[bool, ...]) -> Iterator[tuple[Association, int, int]]:
             yield Association.CRAMER, a, b
 
 
+def association_matrix(table: Table) -> tuple[list[str], list[list[float | None]]]:
+    """(column names, associations of one table): Spearman's |ρ|, Cramér's V, correlation ratio; None on the diagonal."""
+    width = len(table.schema.released)
+    side, _ = _sides(table, table, tuple(range(width)))
+    pairs = [pair for pair in _pairs(side.numeric) if pair[0] is not Association.PEARSON]
+    values: list[list[float | None]] = [[None] * width for _ in range(width)]
+    for (_, a, b), found in zip(pairs, side.matrix(pairs, np.ones(len(table))).tolist(), strict=True):
+        values[a][b] = values[b][a] = abs(found)
+    return list(side.names), values
+
+
 @dataclass(frozen=True, slots=True)
 class Associations:
     """The `associations` probe."""

@@ -182,6 +182,7 @@ def _picture(target: Target, rows: list[tuple[str, float, float]]) -> tuple[Exhi
                 "labels": [row[0] for row in rows],
                 "values": [row[2] for row in rows],
                 "reference": [row[1] for row in rows],
+                "names": ["release", "real table"],
             },
         ),
     )

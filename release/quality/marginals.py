@@ -243,10 +243,14 @@ def _measure_part(part: Part, rng: np.random.Generator) -> tuple[list[Evidence],
     one = distances(fine, part.real, part.synthetic, [(place,) for place in range(len(fine.names))], rng)
     column = dict(zip(fine.names, one.each(), strict=True))
     if not part.subject:
-        evidence += [
-            pen("tvd_1way", name, figure, f"noise floor {floor:.3f}")
-            for (name, figure), floor in zip(column.items(), one.floor.mean(axis=1), strict=True)
-        ]
+        levels = one.floor.mean(axis=1)
+        errors = one.floor.std(axis=1, ddof=1) / np.sqrt(FLOOR_REPEATS)
+        for (name, figure), level, error in zip(
+            column.items(), levels.tolist(), errors.tolist(), strict=True
+        ):
+            evidence.append(pen("tvd_1way", name, figure, f"noise floor {level:.3f}"))
+            floor = measured(level, error, one.trials, least=0.0, most=1.0)
+            evidence.append(pen("noise_floor_1way", name, floor, "interval: simulation error"))
         exhibits.append(_bars(one))
     name, figure = worst(column)
     evidence.append(pen("tvd_1way_worst", part.subject, figure, f"worst column: {name}"))
@@ -295,7 +299,12 @@ def _bars(found: Distances) -> Exhibit:
             f"{names[place]} differs most from the real table beyond chance: {found.tvd[place]:.3f}, where two real "
             f"samples would differ by {floor[place]:.3f}."
         ),
-        data={"labels": names, "values": found.tvd.tolist(), "reference": floor.tolist()},
+        data={
+            "labels": names,
+            "values": found.tvd.tolist(),
+            "reference": floor.tolist(),
+            "names": ["release", "noise floor"],
+        },
     )
 
 

@@ -90,6 +90,7 @@ def _measure_part(part: Part) -> tuple[list[Evidence], list[Exhibit]]:
                         "labels": shown,
                         "values": [rates[column][1] for column in shown],
                         "reference": [rates[column][0] for column in shown],
+                        "names": ["release", "real table"],
                     },
                 )
             )

@@ -1,6 +1,6 @@
 """What a request asks and the partner's card answers (quality.md): a literal list, so that nobody forgets one.
 
-Rules: an answer is free text of the requester, public to the partner where `on_card`; a required question left empty, or an answer to a
+Rules: an answer is free text of the requester, and public to the partner; a required question left empty, or an answer to a
 question that does not exist, is refused before anything is charged. Which questions are required depends on the purpose
 and on what the rows are, by `applies`.
 """
@@ -27,7 +27,6 @@ class Question:
         text: as asked.
         why: what the answer is for.
         required: whether it must be answered for this purpose and source.
-        on_card: whether the partner reads the answer.
         choices: the answers that are allowed; () for free text.
     """
 
@@ -35,7 +34,6 @@ class Question:
     text: str
     why: str
     required: Callable[[Purpose, Provenance], bool]
-    on_card: bool = True
     choices: tuple[str, ...] = ()
 
 
@@ -64,57 +62,50 @@ QUESTIONS: tuple[Question, ...] = (
         choices=(Kind.SIMULATED.value, Kind.GENERATED.value, Kind.AUGMENTED.value),
     ),
     Question(
-        key="why_not_real",
+        key="why-not-real",
         text="Why can the real slice not be collected, or shared, at reasonable cost?",
         why="Real rows are better where they can be had.",
         required=_always,
-        on_card=False,
     ),
     Question(
-        key="need",
+        key="volume-or-coverage",
         text="Is it volume (more rows of the same) or coverage (rows of rare kinds) that is missing?",
         why="Coverage asks for a rebalanced mix, and its effect is measured.",
         required=_training,
         choices=("volume", "coverage", "both"),
     ),
     Question(
-        key="task",
-        text="For which task, and which target column?",
-        why="Utility is measured for it.",
-        required=_training,
-    ),
-    Question(
-        key="recipient",
-        text="Who receives the table?",
-        why="The bundle is encrypted to them.",
+        key="intended-use",
+        text="For which task and target column, and by whom?",
+        why="Utility is measured for the task; the bundle is encrypted to the recipient.",
         required=_always,
     ),
     Question(
-        key="permitted_uses",
+        key="permitted-uses",
         text="What may the recipient do with it, and what not?",
         why="The card's terms of use.",
         required=_always,
     ),
     Question(
-        key="source_licence",
+        key="source-licence",
         text="Under which licence or agreement may the source be used for this?",
         why="A release cannot give more than the source allows.",
         required=_always,
     ),
     Question(
-        key="generator_licence",
+        key="generator-licence",
         text="Which licence or terms bind the generator (a language model's terms included)?",
         why="Some forbid training on their output.",
         required=_never,
     ),
     Question(
-        key="label_model",
+        key="label-model",
         text="Were labels produced by a model? Which one, and what is its error rate on real labels?",
         why="A model trained on them inherits its errors.",
         required=_synthetic_source,
     ),
     Question(
-        key="cold_start",
+        key="cold-start",
         text="If no real data exists yet: what real data will replace this, and when?",
         why="Synthetic data for a cold start is a loan.",
         required=_never,
@@ -155,5 +146,5 @@ def for_card(answers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(
         (question.text, answers[question.key])
         for question in QUESTIONS
-        if question.on_card and answers.get(question.key, "").strip()
+        if answers.get(question.key, "").strip()
     )

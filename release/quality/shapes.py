@@ -21,6 +21,7 @@ from release.quality.intervals import FloatArray, IntArray, measured, too_few, v
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 
 KOLMOGOROV_MEAN = math.sqrt(math.pi / 2) * math.log(2)
+_LEVELS = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 _METRICS = ("ks_worst", "wasserstein_worst")
 
 
@@ -86,7 +87,7 @@ class Shapes:
         evidence: list[Evidence] = []
         exhibits: list[Exhibit] = []
         for part in parts(arena):
-            figures, pictures = _measure_part(part)
+            figures, pictures = _measure_part(part, arena.smallest_cell)
             evidence += figures
             exhibits += pictures
         return ProbeReport(evidence=tuple(evidence), exhibits=tuple(exhibits))
@@ -100,7 +101,7 @@ def _present(table: Table, name: str) -> tuple[FloatArray, IntArray]:
     return column.values[column.present].astype(np.float64), table.units[column.present]
 
 
-def _measure_part(part: Part) -> tuple[list[Evidence], list[Exhibit]]:
+def _measure_part(part: Part, smallest_cell: int) -> tuple[list[Evidence], list[Exhibit]]:
     pen = Pen(SHAPES.name)
     names = [spec.name for spec in part.real.schema.released if spec.kind.numeric]
     few = too_few(part.real.n_units, part.synthetic.n_units)
@@ -135,7 +136,7 @@ def _measure_part(part: Part) -> tuple[list[Evidence], list[Exhibit]]:
                 note = f"noise floor {floors[name][place]:.3f}" if name in floors else ""
                 evidence.append(pen(metric, name, figure, note))
         if known:
-            exhibits += [_bars(known, floors), _quantiles(part, list(known))]
+            exhibits += [_bars(known, floors), _quantiles(part, list(known), smallest_cell)]
     return evidence, exhibits
 
 
@@ -153,12 +154,15 @@ def _bars(known: dict[str, Measured], floors: dict[str, tuple[float, float]]) ->
             "labels": list(known),
             "values": [figure.estimate for figure in known.values()],
             "reference": [floors[key][0] for key in known],
+            "names": ["release", "noise floor"],
         },
     )
 
 
-def _quantiles(part: Part, names: list[str]) -> Exhibit:
-    levels = (0.001, 0.01, 0.25, 0.5, 0.75, 0.99, 0.999)
+def _quantiles(part: Part, names: list[str], smallest_cell: int) -> Exhibit:
+    """Quantiles with at least `smallest_cell` real rows beyond them, to two significant digits: nobody's own value."""
+    rows_present = min(len(_present(part.real, name)[0]) for name in names)
+    levels = [level for level in _LEVELS if min(level, 1 - level) * rows_present >= smallest_cell] or [0.5]
     rows: list[list[str | float]] = []
     farthest, which = -1.0, names[0]
     for name in names:
@@ -170,7 +174,7 @@ def _quantiles(part: Part, names: list[str]) -> Exhibit:
         if distance > farthest:
             farthest, which = distance, name
         for side, values in (("real", found[0]), ("release", found[1])):
-            rows.append([name, side, *(float(value) for value in values)])
+            rows.append([name, side, *(float(f"{value:.2g}") for value in values)])
     return Exhibit(
         probe=SHAPES.name,
         title="Quantiles of the numeric columns",

@@ -114,6 +114,7 @@ def _classifier(
         data={
             "labels": [names[int(column)] for column in order[:12]],
             "values": [max(float(drops[column]), 0.0) for column in order[:12]],
+            "names": ["fall of the AUC", ""],
         },
     )
 
