@@ -69,6 +69,7 @@ from release.workflow.transitions import (
     require_enter_review,
     require_move,
 )
+from release.workflow.votes import Binding
 
 _SLACK = 1.0 + 1e-9
 """A plan's ε may exceed what was asked for by rounding, and by no more."""
@@ -291,10 +292,19 @@ class Registry:
 
     # ------------------------------------------------------------------------------------------ reviewing
 
-    def vote(self, release: ReleaseId, decision: Decision, *, comment: str = "", by: Person) -> State:
+    def vote(
+        self,
+        release: ReleaseId,
+        decision: Decision,
+        *,
+        comment: str = "",
+        by: Person,
+        seen: Binding | None = None,
+    ) -> State:
         """A reviewer's word on what is now up for review. The state that the votes leave it in.
 
-        One vote a person; until the release is approved it can be changed. One reject ends the review.
+        One vote a person; until the release is approved it can be changed. One reject ends the review. With `seen`, what
+        the person had on the screen: the vote is refused (TransitionError) where that is no longer what is up for review.
 
         Raises NotAuthorisedError for the requester's own vote and for people who may not, TransitionError where nothing is up
         for review, RefusedError for the same vote twice, GateError where a required sweep is not on file.
@@ -303,6 +313,10 @@ class Registry:
         with self._store.step(action, by, release) as step:
             case = dossier(step, release)
             self._require_open(step, case, action, by)
+            if seen is not None and seen != case.binding:
+                raise TransitionError(
+                    f"{release} has changed since this page showed it", mend="look at it again, then vote"
+                )
             require_current_verdict(case)
             require_enter_review(
                 case.request.purpose,

@@ -1,0 +1,37 @@
+"""The review app: what a data steward sees and signs. `sluice app` starts it.
+
+Rules: nothing is decided here: every button calls the registry, which checks who, from which state and on which records,
+and what it refuses is shown in its own words. No real row is ever read; the only rows shown are synthetic.
+"""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from app import desk
+
+PAGES = (
+    ("view_releases.py", "Releases", ":material/inbox:", "releases"),
+    ("view_release.py", "One release", ":material/fact_check:", "release"),
+    ("view_budget.py", "Privacy budget", ":material/savings:", "budget"),
+    ("view_policies.py", "Policies", ":material/policy:", "policies"),
+    ("view_audit.py", "Audit log", ":material/history:", "audit"),
+)
+"""File, title, icon and address of each page, in the menu's order."""
+
+
+def main() -> None:
+    """Draw the page that was asked for."""
+    st.set_page_config(page_title="Sluicegate review", page_icon=":material/water_lux:", layout="wide")
+    page = st.navigation(
+        [
+            st.Page(file, title=title, icon=icon, url_path=path, default=place == 0)
+            for place, (file, title, icon, path) in enumerate(PAGES)
+        ]
+    )
+    with desk.errors_in_words():
+        desk.sign_in()
+        page.run()
+
+
+main()
