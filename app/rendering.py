@@ -10,6 +10,7 @@ from release.records import (
     Control,
     Evidence,
     EvidenceSet,
+    Finding,
     GateMode,
     Measured,
     NotMeasured,
@@ -85,7 +86,7 @@ def events_table(cost: PrivacyCost) -> RenderableType:
 
 
 def findings_table(verdict: Verdict) -> RenderableType:
-    """Each rule's finding, the worst first; below, why those that are not met are not, each reason once."""
+    """Each rule's finding, the worst first; below, why those that are not met are not, one reason for each rule."""
     from rich.console import Group
     from rich.text import Text
 
@@ -106,17 +107,17 @@ def findings_table(verdict: Verdict) -> RenderableType:
         for finding in ranked
     ]
     table = table_of(("ruling", "rule", "subject", "figure", "95 % ends", "n", "limit"), rows)
-    reasons: dict[tuple[Ruling, str, str], list[str]] = {}
+    reasons: dict[tuple[Ruling, str], list[Finding]] = {}
     for finding in ranked:
         if finding.ruling is not Ruling.MET:
-            key = (finding.ruling, finding.rule, finding.reason)
-            reasons.setdefault(key, []).append(finding.subject or "release")
+            reasons.setdefault((finding.ruling, finding.rule), []).append(finding)
     lines = [
         Text.assemble(
             ruling_text(ruling),
-            f" {rule} ({', '.join(subjects[:4])}{' …' if len(subjects) > 4 else ''}): {reason}",
+            f" {rule} ({found[0].subject or 'release'}{f' and {len(found) - 1} more' if found[1:] else ''}): "
+            f"{found[0].reason}",
         )
-        for (ruling, rule, reason), subjects in reasons.items()
+        for (ruling, rule), found in reasons.items()
     ]
     return Group(table, *lines)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from app.console import lines_of, table_of
@@ -55,8 +56,19 @@ def release_json(view: ReleaseView) -> dict[str, Any]:
     }
 
 
-def release_text(view: ReleaseView, *, details: bool) -> RenderableType:
-    """State, request, cost, verdict with every rule, votes; with `details` every figure and control."""
+class Detail(IntEnum):
+    """How much of a release is shown."""
+
+    STATE = 0
+    """Where it stands, and the votes."""
+    RULES = 1
+    """Also what each rule says."""
+    FIGURES = 2
+    """Also every figure and every control."""
+
+
+def release_text(view: ReleaseView, detail: Detail) -> RenderableType:
+    """State, request, cost, verdict, votes, as much as `detail` asks for."""
     from rich.console import Group
 
     request = view.request
@@ -72,12 +84,14 @@ def release_text(view: ReleaseView, *, details: bool) -> RenderableType:
         if view.opened.charge:
             lines.append(("charged", view.opened.charge))
     parts: list[RenderableType] = [lines_of(lines)]
-    if view.evidence is not None:
+    if view.evidence is not None and detail >= Detail.RULES:
         parts.append(evidence_summary(view.evidence))
-        if details:
-            parts += [evidence_table(view.evidence.evidence), controls_table(view.evidence.controls)]
+    if view.evidence is not None and detail >= Detail.FIGURES:
+        parts += [evidence_table(view.evidence.evidence), controls_table(view.evidence.controls)]
+    if view.verdict is not None and detail >= Detail.RULES:
+        parts.append(findings_table(view.verdict))
     if view.verdict is not None:
-        parts += [findings_table(view.verdict), verdict_summary(view.verdict)]
+        parts.append(verdict_summary(view.verdict))
     parts.append(lines_of(_after(view)))
     return Group(*parts)
 

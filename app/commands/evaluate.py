@@ -39,6 +39,9 @@ def evaluate(
     target: Annotated[
         str | None, typer.Option("--target", help="The column that its users will predict.")
     ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write the JSON document to this file; private.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Evidence about a synthetic table, and what each rule of a policy says.
@@ -46,6 +49,8 @@ def evaluate(
     No claim of ε comes with the table, so a rule that limits the claimed ε cannot be met. Exit code: 0 measured (with
     --policy: met), 1 broken, 3 unproven or invalid.
     """
+    import json
+
     from app.evaluation import evaluate_files
     from app.rendering import (
         EXIT_CODE,
@@ -55,6 +60,7 @@ def evaluate(
         findings_table,
         verdict_summary,
     )
+    from release.data.atomic import write_bytes
 
     with progress("evaluate") as report:
         outcome = evaluate_files(
@@ -69,14 +75,17 @@ def evaluate(
             target=target,
             progress=report,
         )
+    if out is not None:
+        write_bytes(out, json.dumps(outcome.to_json(), indent=2, ensure_ascii=False).encode())
     if as_json:
         show(outcome.to_json(), lambda: "", as_json=True)
     else:
         screen = stdout()
         screen.print(evidence_summary(outcome.evidence))
-        screen.print(evidence_table(outcome.evidence.evidence))
-        screen.print(controls_table(outcome.evidence.controls))
-        if outcome.verdict is not None:
+        if outcome.verdict is None:
+            screen.print(evidence_table(outcome.evidence.evidence))
+            screen.print(controls_table(outcome.evidence.controls))
+        else:
             screen.print(findings_table(outcome.verdict))
             screen.print(verdict_summary(outcome.verdict))
     if outcome.verdict is not None and (code := EXIT_CODE[outcome.verdict.ruling]):

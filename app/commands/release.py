@@ -151,7 +151,7 @@ def run(
         view = run_release(
             place, ReleaseId(release), by=place.person(as_name), new_turn=new_turn, progress=bar
         )
-    _present(view, as_json=as_json, details=False)
+    _present(view, as_json=as_json, detail=1)
     _exit_by(view)
 
 
@@ -184,7 +184,7 @@ def show_command(
         views = place.registry.all()
         show(listing_json(views), lambda: listing(views), as_json=as_json)
         return
-    _present(place.registry.show(ReleaseId(release)), as_json=as_json, details=evidence)
+    _present(place.registry.show(ReleaseId(release)), as_json=as_json, detail=2 if evidence else 1)
 
 
 @app.command(
@@ -227,7 +227,7 @@ def return_command(
 
     place = open_workspace(workspace)
     place.registry.send_back(ReleaseId(release), comment=comment, by=place.person(as_name))
-    _present(place.registry.show(ReleaseId(release)), as_json=as_json, details=False)
+    _present(place.registry.show(ReleaseId(release)), as_json=as_json)
 
 
 @app.command(epilog=examples("sluice release withdraw claims-1 --json"))
@@ -243,7 +243,7 @@ def withdraw(
 
     place = open_workspace(workspace)
     place.registry.withdraw(ReleaseId(release), by=place.person(as_name))
-    _present(place.registry.show(ReleaseId(release)), as_json=as_json, details=False)
+    _present(place.registry.show(ReleaseId(release)), as_json=as_json)
 
 
 @app.command(
@@ -358,13 +358,13 @@ def _vote(
         if standing is not None and (standing.missing or standing.owner_missing):
             owner = " and the policy owner's" if standing.owner_missing else ""
             note(f"{state.value}: {standing.missing} more approvals are needed{owner}")
-    _present(view, as_json=as_json, details=False)
+    _present(view, as_json=as_json)
 
 
-def _present(view: Any, *, as_json: bool, details: bool) -> None:
-    from app.views import release_json, release_text
+def _present(view: Any, *, as_json: bool, detail: int = 0) -> None:
+    from app.views import Detail, release_json, release_text
 
-    show(release_json(view), lambda: release_text(view, details=details), as_json=as_json)
+    show(release_json(view), lambda: release_text(view, Detail(detail)), as_json=as_json)
 
 
 def _exit_by(view: Any) -> None:
