@@ -1,0 +1,113 @@
+"""What every generator in the registry keeps, whatever is behind it."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from generators import GENERATORS, get
+from release.canonical import digest, to_json
+from release.errors import IntegrityError, PlanError
+from release.privacy import accounting
+from release.protocols import Generator, Model, Plan
+from release.records import Budget, Task
+from tests.builders import make_schema, random_table
+from tests.seeded_noise import SeededNoise
+
+BUDGET = Budget(epsilon=2.0, delta=1e-7)
+PRIVATE = [name for name, generator in GENERATORS.items() if generator.private]
+FAST = [name for name in PRIVATE if name in {"auto", "aim", "wide", "independent", "mst"}]
+
+
+@pytest.fixture(scope="module")
+def schema():
+    return make_schema(
+        colour=["red", "green", "blue"], size=["s", "m", "l", "xl"], age=(0, 20), flag=["no", "yes"]
+    )
+
+
+@pytest.fixture(scope="module")
+def table(schema):
+    return random_table(schema, 2_000, np.random.default_rng(1))
+
+
+def test_names_are_the_registry_s():
+    assert all(generator.name == name for name, generator in GENERATORS.items())
+    assert all(generator.summary for generator in GENERATORS.values())
+
+
+def test_unknown_name_lists_the_known_ones():
+    with pytest.raises(PlanError, match="mst"):
+        get("nothing")
+
+
+@pytest.mark.parametrize("name", FAST)
+class TestMarginalFamily:
+    def test_plan_costs_what_its_events_cost_and_no_more_than_asked(self, name, schema):
+        plan = get(name).plan(schema, BUDGET)
+        assert isinstance(plan, Plan)
+        assert plan.cost.epsilon <= BUDGET.epsilon
+        assert plan.cost.epsilon > 0.98 * BUDGET.epsilon
+        again = accounting.cost(plan.cost.events, BUDGET.delta, unit="row", max_rows=1)
+        assert abs(again.epsilon - plan.cost.epsilon) < 1e-9
+
+    def test_plan_describes_itself_in_plain_json(self, name, schema):
+        described = get(name).plan(schema, BUDGET).describe()
+        assert json.loads(json.dumps(described)) == described
+        assert digest(described) == digest(get(name).plan(schema, BUDGET).describe())
+
+    def test_run_sample_save_load(self, name, schema, table, tmp_path):
+        generator: Generator = get(name)
+        steps = []
+        model = generator.plan(schema, BUDGET, task=Task(target="flag")).run(
+            table, SeededNoise(3), lambda done, what: steps.append((done, what))
+        )
+        assert isinstance(model, Model)
+        assert steps[0][0] <= steps[-1][0] <= 1.0
+        rows = model.sample(300, np.random.default_rng(0))
+        assert rows.schema == schema
+        assert len(rows) == 300
+        assert set().union(*model.published) <= set(schema.names)
+        model.save(tmp_path / "model")
+        loaded = generator.load(tmp_path / "model")
+        again = loaded.sample(300, np.random.default_rng(0))
+        for column in schema.names:
+            assert np.array_equal(rows[column].values, again[column].values)
+        assert to_json(loaded.cost) == to_json(model.cost)
+        assert not (tmp_path / ".model.partial").exists()
+
+    def test_conditions_hold_on_every_row(self, name, schema, table):
+        model = get(name).plan(schema, BUDGET).run(table, SeededNoise(4))
+        rows = model.sample(500, np.random.default_rng(0), {"colour": ("red", "blue"), "flag": ("yes",)})
+        assert set(rows["colour"].values.tolist()) <= {0, 2}
+        assert set(rows["flag"].values.tolist()) == {1}
+
+    def test_impossible_condition_is_refused_with_the_reason(self, name, schema, table):
+        model = get(name).plan(schema, BUDGET).run(table, SeededNoise(4))
+        with pytest.raises(PlanError):
+            model.sample(5, np.random.default_rng(0), {"colour": ("mauve",)})
+
+    def test_a_damaged_model_is_not_loaded(self, name, schema, table, tmp_path):
+        model = get(name).plan(schema, BUDGET).run(table, SeededNoise(5))
+        model.save(tmp_path / "model")
+        (tmp_path / "model" / "arrays.npz").write_bytes(b"no")
+        with pytest.raises(IntegrityError):
+            get(name).load(tmp_path / "model")
+
+    def test_an_unknown_option_is_refused_before_anything(self, name, schema):
+        with pytest.raises(PlanError, match="speed"):
+            get(name).plan(schema, BUDGET, options={"speed": 9})
+
+    def test_delta_above_the_schema_s_limit_is_refused(self, name, schema):
+        with pytest.raises(PlanError):
+            get(name).plan(schema, Budget(epsilon=1.0, delta=1e-3))
+
+    def test_interrupting_leaves_nothing(self, name, schema, table):
+        def stop(done: float, _what: str) -> None:
+            if done > 0.05:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            get(name).plan(schema, BUDGET).run(table, SeededNoise(6), stop)
