@@ -126,4 +126,7 @@ def _just_below(code: Code, cut: float) -> float:
     if not isinstance(code, NumericCode) or math.isinf(cut):
         return cut
     grid = code.grid
-    return math.nextafter(cut, -math.inf) if grid.continuous else cut - 0.5 * grid.step / grid.scale
+    if grid.continuous:
+        return math.nextafter(cut, -math.inf)
+    cell = int(grid.at_most(np.array([cut]), strictly=True)[0])
+    return (grid.origin + grid.step * cell) / grid.scale

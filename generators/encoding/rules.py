@@ -285,9 +285,14 @@ def _determined(rule: Determines, released: Mapping[str, ColumnSpec]) -> Zeros:
             )
         edges = [-math.inf, *rule.cuts, math.inf]
         rows: tuple[tuple[Wanted, ...], ...] = tuple(
-            (Wanted(ranges=((low, high - 0.5),)), parse(released[rule.dependent], (value,)))
+            (Wanted(ranges=((low, _whole_below(high)),)), parse(released[rule.dependent], (value,)))
             for low, high, value in zip(edges[:-1], edges[1:], rule.values, strict=True)
         )
     else:
         rows = tuple(_row(columns, row, released, rule.type) for row in rule.table)
     return Zeros(columns=columns, rows=rows, bound=len(rule.determinants), forbids=False)
+
+
+def _whole_below(cut: float) -> float:
+    """The largest whole number below a cut."""
+    return cut if math.isinf(cut) else math.ceil(cut) - 1.0

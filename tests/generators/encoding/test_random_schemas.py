@@ -1,0 +1,127 @@
+"""Random schemas with random constraints: whatever is planned, every sampled row obeys everything that is declared."""
+
+import numpy as np
+import pytest
+
+from generators.encoding import plan_encoding
+from release.data.constraints import violations
+from release.errors import PlanError, SchemaError
+from tests.builders import make_schema, random_table
+from tests.generators.encoding.sampled import random_rows
+from tests.generators.encoding.test_columns import in_domain
+from tests.seeded_noise import SeededNoise
+
+MISSING = [{"code": ""}, {"code": "?", "meaning": "refused"}]
+
+
+def random_column(rng):
+    kind = rng.choice(
+        ["categorical", "ordinal", "boolean", "integer", "small", "cents", "real", "date", "datetime"]
+    )
+    missing = MISSING[: rng.integers(0, 3)]
+    if kind in {"categorical", "ordinal"}:
+        values = [f"v{k}" for k in range(rng.integers(1, 6))]
+        return {"kind": str(kind), "domain": {"values": values}, "missing": missing}
+    if kind == "boolean":
+        return {"kind": "boolean", "domain": {"values": ["no", "yes"]}, "missing": missing}
+    if kind in {"date", "datetime"}:
+        day = np.datetime64("2020-01-01") + rng.integers(0, 50)
+        return {
+            "kind": str(kind),
+            "domain": {"min": str(day), "max": str(day + rng.integers(1, 900))},
+            "missing": missing,
+        }
+    low = int(rng.integers(-30, 30))
+    high = low + int(rng.integers(0, 12) if kind == "small" else rng.integers(20, 3_000))
+    domain = {"min": low, "max": high}
+    if kind in {"cents", "real"}:
+        domain = {"min": float(low), "max": float(high)} | ({"decimals": 2} if kind == "cents" else {})
+    elif rng.random() < 0.2:
+        domain |= {"step": 5.0, "max": low + 5 * max(1, (high - low) // 5)}
+    return {"kind": "real" if kind in {"cents", "real"} else "integer", "domain": domain, "missing": missing}
+
+
+def some_of(rng, column):
+    """A few values of a column, or a range."""
+    codes = [code["code"] for code in column["missing"]]
+    if "values" in column["domain"]:
+        values = [*column["domain"]["values"], *codes]
+        return [str(v) for v in rng.choice(values, rng.integers(1, len(values) + 1), replace=False)]
+    low, high = column["domain"]["min"], column["domain"]["max"]
+    if column["kind"] in {"date", "datetime"}:
+        return {"min": low, "max": str(np.datetime64(low) + rng.integers(0, 300))}
+    a = float(rng.uniform(low, high)) if column["kind"] == "real" else int(rng.integers(low, high + 1))
+    return {"min": a, "max": min(high, a + float(rng.uniform(0, 40)))}
+
+
+def random_rule(rng, columns):
+    names = list(columns)
+    numbers = [n for n in names if columns[n]["kind"] in {"integer", "real"}]
+    coded = [n for n in names if "values" in columns[n]["domain"]]
+    kind = rng.choice(["impossible", "less-equal", "cuts", "table", "allowed", "learnt"])
+    if kind == "impossible":
+        chosen = rng.choice(names, rng.integers(1, min(3, len(names)) + 1), replace=False)
+        return {"type": "impossible", "where": {str(n): some_of(rng, columns[n]) for n in chosen}}
+    if kind == "less-equal" and len(numbers) >= 2:
+        left, right = rng.choice(numbers, 2, replace=False)
+        return {
+            "type": "less-equal",
+            "left": str(left),
+            "right": str(right),
+            "strictly": bool(rng.random() < 0.5),
+        }
+    if kind == "cuts" and numbers and coded:
+        name, dependent = str(rng.choice(numbers)), str(rng.choice(coded))
+        low, high = columns[name]["domain"]["min"], columns[name]["domain"]["max"]
+        cuts = sorted({float(np.round(c, 1)) for c in rng.uniform(low, high, rng.integers(1, 4))})
+        values = [str(v) for v in rng.choice(columns[dependent]["domain"]["values"], len(cuts) + 1)]
+        return {
+            "type": "determines",
+            "determinants": [name],
+            "dependent": dependent,
+            "cuts": cuts,
+            "values": values,
+        }
+    if kind in {"table", "learnt"} and len(coded) >= 2:
+        name, dependent = (str(n) for n in rng.choice(coded, 2, replace=False))
+        rule = {"type": "determines", "determinants": [name], "dependent": dependent}
+        if kind == "learnt":
+            return rule
+        targets = [
+            *columns[dependent]["domain"]["values"],
+            *(c["code"] for c in columns[dependent]["missing"]),
+        ]
+        return {**rule, "table": [[v, str(rng.choice(targets))] for v in columns[name]["domain"]["values"]]}
+    if kind == "allowed" and len(coded) >= 2:
+        pair = [str(n) for n in rng.choice(coded, 2, replace=False)]
+        rows = {tuple(str(rng.choice(columns[n]["domain"]["values"])) for n in pair) for _ in range(4)}
+        return {"type": "allowed", "columns": pair, "rows": [list(row) for row in sorted(rows)]}
+    return None
+
+
+@pytest.mark.parametrize("block", range(6))
+def test_sampled_rows_obey_random_constraints(block):
+    kept = bound = 0
+    for seed in range(100 * block, 100 * block + 25):
+        rng = np.random.default_rng(seed)
+        columns = {f"c{k}": random_column(rng) for k in range(rng.integers(2, 6))}
+        rules = [rule for _ in range(rng.integers(1, 4)) if (rule := random_rule(rng, columns))]
+        schema = make_schema(constraints=rules, **columns)
+        try:
+            plan = plan_encoding(
+                schema, rho=0.05, delta=1e-8, options={"max_bins": int(rng.integers(2, 12)), "identity": 4}
+            )
+        except (PlanError, SchemaError):
+            continue  # contradictory, or refused with a reason: nothing was charged
+        kept += 1
+        encoding = plan.fit(random_table(schema, 300, rng), SeededNoise(seed))
+        assert encoding.attributes == plan.attributes
+        most = {column.spec.name: column.most_levels for column in plan.columns}
+        assert all(size <= most[name] for name, size in zip(encoding.attributes, encoding.sizes, strict=True))
+        sampled = random_rows(encoding, rng, rows=300, tries=20)
+        in_domain(sampled)
+        for found in violations(sampled):
+            bound += found.rows
+            assert found.violations == 0, (seed, found)
+    assert kept >= 8
+    assert bound > 500
