@@ -33,6 +33,9 @@ Clock = Callable[[], datetime]
 SKEW = timedelta(seconds=5)
 """How far two machines' clocks may differ: a time at most this much before the last entry's counts as that time."""
 
+SQLITE_SETTINGS = ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL")
+"""Wait a minute for the lock; readers do not block; a commit is on the disk before it is reported."""
+
 METADATA = sa.MetaData()
 
 HEADS = sa.Table(
@@ -175,9 +178,8 @@ def append(transaction: Transaction, table: sa.Table, body: dict[str, Any]) -> E
     """Write the next entry of a log. The body is plain JSON values."""
     head = _head(transaction, table.name)
     sequence, at = head.sequence + 1, transaction.now.isoformat()
-    content = {"sequence": sequence, "at": at, "body": body}
-    digest = _chained(content, head.digest, transaction.key)
-    text = canonical_bytes(content).decode()
+    text = canonical_bytes({"sequence": sequence, "at": at, "body": body}).decode()
+    digest = _chained(text, head.digest, transaction.key)
     transaction.connection.execute(
         table.insert().values(sequence=sequence, body=text, previous=head.digest, digest=digest)
     )
@@ -206,7 +208,7 @@ def entries(transaction: Transaction, table: sa.Table) -> tuple[Entry, ...]:
             row.sequence == number
             and content.get("sequence") == number
             and row.previous == previous
-            and row.digest == _chained(content, previous, transaction.key)
+            and row.digest == _chained(row.body, previous, transaction.key)
         )
         if not honest:
             raise _tampered(table.name, f"entry {number} was changed, removed, added or moved")
@@ -240,8 +242,8 @@ def _head(transaction: Transaction, log: str) -> Any:
     return head
 
 
-def _chained(content: dict[str, Any], previous: str, key: bytes) -> KeyedDigest:
-    return keyed_digest({"content": content, "previous": previous}, key)
+def _chained(text: str, previous: str, key: bytes) -> KeyedDigest:
+    return keyed_digest({"entry": text, "previous": previous}, key)
 
 
 def _seal(log: str, sequence: int, digest: str, at: str, key: bytes) -> KeyedDigest:
@@ -300,10 +302,10 @@ def _engine(url: str | sa.URL) -> sa.Engine:
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """Take transactions into our own hands; a commit is on the disk before it is reported."""
+    """Take transactions into our own hands."""
     connection.isolation_level = None
     cursor = connection.cursor()
-    for setting in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for setting in SQLITE_SETTINGS:
         cursor.execute(f"PRAGMA {setting}")
     cursor.close()
 

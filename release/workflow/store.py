@@ -163,7 +163,7 @@ class Step(Reader):
         """Write a new record. IntegrityError where one of that kind and name exists."""
         if self.get(type(record), kind, name) is not None:
             raise IntegrityError(f'there is already a {kind} "{name}"', mend="records are written once")
-        body = to_json(record)
+        body = canonical_bytes(to_json(record)).decode()
         digest = _digest(kind, name, release, body, self.transaction.key)
         self.transaction.connection.execute(
             RECORDS.insert().values(
@@ -171,7 +171,7 @@ class Step(Reader):
                 name=name,
                 release=release,
                 audit=self.number,
-                body=canonical_bytes(body).decode(),
+                body=body,
                 digest=digest,
             )
         )
@@ -274,7 +274,7 @@ class Store:
             yield Reader(transaction)
 
 
-def _digest(kind: str, name: str, release: str, body: Any, key: bytes) -> KeyedDigest:
+def _digest(kind: str, name: str, release: str, body: str, key: bytes) -> KeyedDigest:
     return keyed_digest({"kind": kind, "name": name, "release": release, "body": body}, key)
 
 
@@ -285,17 +285,13 @@ def _stored(row: Any, cls: type[R], key: bytes) -> Stored[R]:
 
 def checked_body(row: Any, key: bytes) -> Any:
     """A record row's plain JSON, its digest recomputed. IntegrityError where it does not hold."""
-    try:
-        body = json.loads(row.body)
-        honest = row.digest == _digest(row.kind, row.name, row.release, body, key)
-    except ValueError:
-        honest = False
+    honest = row.digest == _digest(row.kind, row.name, row.release, row.body, key)
     if not honest:
         raise IntegrityError(
             f'the stored {row.kind} "{row.name}" does not match its digest',
             mend="stop, keep the database as it is for the auditor, and restore the workspace from its backup",
         )
-    return body
+    return json.loads(row.body)
 
 
 def _place(row: Any) -> Place:

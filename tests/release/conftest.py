@@ -30,3 +30,14 @@ def postgres() -> Iterator[Callable[[str], str]]:
     yield create
     server.cleanup()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests do not pull the machine's plug, so SQLite need not wait for the disk at every commit."""
+    from release import database
+
+    quick = tuple(
+        "synchronous=OFF" if "synchronous" in setting else setting for setting in database.SQLITE_SETTINGS
+    )
+    monkeypatch.setattr(database, "SQLITE_SETTINGS", quick)
