@@ -66,7 +66,9 @@ def _changes(node: ast.AST):
             "if-else turned round",
             lambda twin: setattr(twin, "test", ast.UnaryOp(op=ast.Not(), operand=twin.test)),
         )
-    elif isinstance(node, ast.If):
+    elif isinstance(node, ast.If) and not (
+        isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    ):
         yield (
             "if turned round",
             lambda twin: setattr(twin, "test", ast.UnaryOp(op=ast.Not(), operand=twin.test)),

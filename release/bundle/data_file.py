@@ -62,11 +62,7 @@ def frame_of(table: Table) -> pd.DataFrame:
 
 def write_data(table: Table, path: Path, kind: DataFormat) -> None:
     """Write the data file. Raises OSError."""
-    match kind:
-        case DataFormat.PARQUET:
-            _write_parquet(frame_of(table), table.schema, path)
-        case DataFormat.CSV:
-            _write_csv(frame_of(table), table.schema, path)
+    _WRITERS[kind](frame_of(table), table.schema, path)
 
 
 def safe_cell(text: str) -> str:
@@ -104,3 +100,6 @@ def _write_csv(frame: pd.DataFrame, schema: Schema, path: Path) -> None:
             series = series.dt.strftime(DATE_FORMAT if is_date else DATETIME_FORMAT)
         safe[safe_cell(name)] = series
     pd.DataFrame(safe).to_csv(path, index=False, lineterminator="\r\n", encoding="utf-8")
+
+
+_WRITERS: Final = {DataFormat.PARQUET: _write_parquet, DataFormat.CSV: _write_csv}

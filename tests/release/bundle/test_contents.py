@@ -32,6 +32,7 @@ from release.bundle.public import (
     public_schema,
     small_number,
 )
+from release.bundle.signing import read_trust
 from release.data.schema import OUTSIDE_LEVEL
 from release.data.schema_file import load_schema
 from release.data.sources import read_table
@@ -474,3 +475,15 @@ def _contrast(one: str, other: str) -> float:
 
     high, low = sorted((luminance(one), luminance(other)), reverse=True)
     return (high + 0.05) / (low + 0.05)
+
+
+# ---------------------------------------------------------------------------------------------- docs
+
+
+def test_docs_name_every_file_and_the_trust_format(built, bundles):
+    text = (Path(__file__).parents[3] / "docs" / "bundle.md").read_text(encoding="utf-8")
+    for file in bundles["parquet"].iterdir():
+        assert f"`{file.name}" in text, file.name
+    (example,) = [block for block in text.split("```") if block.startswith("json")]
+    example = example.removeprefix("json").replace("<64 hexadecimal digits>", "ab" * 32)
+    assert read_trust(example.encode()).issuer == "Hospital A"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -24,7 +25,7 @@ from release.bundle.layout import ATTESTATION, MANIFEST, require_name, require_n
 from release.bundle.signing import read_trust, sign, trust_bytes, trust_document
 from release.bundle.verify import verify
 from release.canonical import canonical_bytes
-from release.errors import InputError, ReleaseError, VerificationError
+from release.errors import FaultError, InputError, ReleaseError, VerificationError
 from tests.release.bundle.scene import ISSUER, PARTNER
 
 
@@ -347,6 +348,12 @@ UNFIT = {
     "no policy": _p("policy", None),
     "policy without name": _p("policy", {"uri": "urn:sluicegate:policy::1", "digest": {"sha256": "0" * 64}}),
     "policy of another kind": _p("policy", {"uri": "https://x/y:1", "digest": {"sha256": "0" * 64}}),
+    "policy digest of the wrong letters": _p(
+        "policy", {"uri": "urn:sluicegate:policy:a:1", "digest": {"sha256": "z" * 64}}
+    ),
+    "policy digest too short": _p(
+        "policy", {"uri": "urn:sluicegate:policy:a:1", "digest": {"sha256": "0" * 63}}
+    ),
     "policy digest": _p("policy", {"uri": "urn:sluicegate:policy:a:1", "digest": {"sha256": "xyz"}}),
     "two releases": _p("resourceUri", "urn:sluicegate:release:another"),
     "manifest of another release": lambda s: (
@@ -387,21 +394,24 @@ MANIFESTS = {
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_signed_manifest_that_is_wrong(built, bundle, trust, name: str):
     """Even where the signature covers it: manifest and files must say the same."""
-    import hashlib
+    with_manifest(built.scene, bundle, MANIFESTS[name])
+    with pytest.raises(VerificationError):
+        verify(bundle, trust)
 
+
+def with_manifest(scene, bundle: Path, change) -> None:
+    """Change the manifest and sign the bundle anew."""
     manifest = json.loads((bundle / MANIFEST).read_text())
-    MANIFESTS[name](manifest)
+    change(manifest)
     raw = canonical_bytes(manifest)
     (bundle / MANIFEST).write_bytes(raw)
 
-    def change(statement):
+    def subjects(statement):
         for subject in statement["subject"]:
             if subject["name"] == MANIFEST:
                 subject["digest"] = {"sha256": hashlib.sha256(raw).hexdigest()}
 
-    _resigned(built.scene, bundle, change)
-    with pytest.raises(VerificationError):
-        verify(bundle, trust)
+    _resigned(scene, bundle, subjects)
 
 
 # ---------------------------------------------------------------------------------------------- archives
@@ -538,6 +548,18 @@ def test_age_files(bundles, tmp_path, trust):
         archive.encrypt_file(bundles["tar"], tmp_path / "x", ())
 
 
+def test_a_failing_encryption_is_a_fault(bundles, tmp_path, monkeypatch):
+    import pyrage
+
+    def fail(*_args):
+        raise pyrage.EncryptError("odd")
+
+    monkeypatch.setattr(pyrage, "encrypt_io", fail)
+    recipient = str(pyrage.x25519.Identity.generate().to_public())
+    with pytest.raises(FaultError, match="could not be encrypted"):
+        archive.encrypt_file(bundles["tar"], tmp_path / "x", (recipient,))
+
+
 def test_ssh_keys(bundles, tmp_path, trust):
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import (
@@ -597,6 +619,69 @@ def test_names_are_safe_or_refused(name: str):
     assert path.is_relative_to("/root/of/it")
     assert ".." not in path.parts
     assert os.path.normpath(path) == str(path)
+
+
+GOOD_NAMES = ("a", "data/x.parquet", "a" * 240, "ü.html", "a b.txt", "a.b.c", "console.txt")
+BAD_NAMES = (
+    "",
+    "a" * 241,
+    "../x",
+    "a/../b",
+    "a//b",
+    "./a",
+    "/a",
+    "a/",
+    ".a",
+    "a/.b",
+    " a",
+    "a ",
+    "a.",
+    "a/b./c",
+    "a\\b",
+    "a:b",
+    "a*",
+    "a?",
+    'a"',
+    "a<",
+    "a>",
+    "a|",
+    "a\n",
+    "a\u202eb",
+    "con",
+    "NUL.txt",
+    "a/LPT1",
+    "com9.x.y",
+)
+
+
+def test_good_and_bad_names():
+    for name in GOOD_NAMES:
+        require_name(name)
+    for name in BAD_NAMES:
+        with pytest.raises(VerificationError):
+            require_name(name)
+
+
+def trust_of(publics: list[str], threshold: int) -> bytes:
+    """A trust file of these public keys."""
+    keys = [
+        {"name": f"k{n}", "keytype": "ed25519", "scheme": "ed25519", "public": public}
+        for n, public in enumerate(publics)
+    ]
+    document = {
+        "format": signing.TRUST_FORMAT,
+        "issuer": "A",
+        "partner": "",
+        "threshold": threshold,
+        "keys": keys,
+    }
+    return json.dumps(document).encode()
+
+
+def test_names_are_counted():
+    with pytest.raises(VerificationError, match="more than 1,000"):
+        require_names(f"f{n}" for n in range(layout.MOST_FILES + 1))
+    require_names(f"f{n}" for n in range(layout.MOST_FILES))
 
 
 def test_names_that_would_be_one_file():
