@@ -69,6 +69,9 @@ def check_workspace(workspace: Workspace) -> Iterator[Check]:
     yield _attempt("clock", lambda: _clock(workspace))
     yield _attempt("keys", lambda: _keys(workspace))
     yield _attempt("objects", lambda: _objects(workspace))
+    yield _attempt("records", lambda: _records(workspace))
+    yield _attempt("references", lambda: _references(workspace))
+    yield _attempt("unfinished", lambda: _unfinished(workspace))
 
 
 def _attempt(name: str, check: Callable[[], Check]) -> Check:
@@ -171,6 +174,61 @@ def _objects(workspace: Workspace) -> Check:
             mend="restore them from the backup",
         )
     return Check(name="objects", state=State.GOOD, fact=f"{len(names)} stored objects match their digests")
+
+
+def _records(workspace: Workspace) -> Check:
+    report = workspace.registry.verify_audit()
+    return Check(
+        name="records",
+        state=State.GOOD,
+        fact=f"{report.lines} audit lines, {report.records} records and {report.ledger_entries} ledger entries hold; "
+        f"head {report.head[:12]}",
+    )
+
+
+def _references(workspace: Workspace) -> Check:
+    """Every object that a record names is there. (That its bytes are right is the check before.)"""
+    registry, stored = workspace.registry, set(workspace.objects.names())
+    named = {str(dataset.table): f"the table of {dataset.id}" for dataset in registry.datasets.all()}
+    for view in registry.all():
+        if view.candidate is not None:
+            for name in (view.candidate.table, view.candidate.model, view.candidate.split):
+                named[str(name)] = f"a part of {view.release}"
+    gone = [what for name, what in named.items() if name not in stored]
+    if gone:
+        return Check(
+            name="references",
+            state=State.BAD,
+            fact=f"{len(gone)} stored objects are missing, such as {gone[0]}",
+            mend="restore them from the backup",
+        )
+    return Check(
+        name="references", state=State.GOOD, fact=f"{len(named)} objects that records name are there"
+    )
+
+
+def _unfinished(workspace: Workspace) -> Check:
+    """Releases that a process left in the middle of a step, and half-written files."""
+    from release.workflow.transitions import State as Stand
+
+    going_on = {Stand.GENERATING, Stand.EVALUATING, Stand.EXPORTING}
+    left = [
+        view.release
+        for view in workspace.registry.all()
+        if view.state in going_on and not workspace.busy(view.release)
+    ]
+    aside = len(list((workspace.objects.root / "aside").iterdir()))
+    if left or aside:
+        verb = f"{', '.join(left)} stopped in the middle" if left else "no release stopped in the middle"
+        return Check(
+            name="unfinished",
+            state=State.WARNING,
+            fact=f"{verb}; {aside} half-written files",
+            mend="run or export the release again; half-written files may be removed from objects/aside"
+            if left
+            else "they may be removed from objects/aside while nothing runs",
+        )
+    return Check(name="unfinished", state=State.GOOD, fact="no step was left in the middle")
 
 
 __all__ = ["FRAME", "Check", "State", "check_installation", "check_workspace"]

@@ -213,6 +213,14 @@ class Workspace:
         finally:
             os.close(handle)
 
+    def busy(self, name: str) -> bool:
+        """Whether a process holds the lock of this release now."""
+        try:
+            with self.lock(name):
+                return False
+        except RefusedError:
+            return True
+
 
 def open_workspace(chosen: Path | None) -> Workspace:
     """The workspace that a command works on. Raises InputError."""
