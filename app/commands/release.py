@@ -7,12 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
+from app.commands import release_studies
 from app.console import AsOption, JsonOption, WorkspaceOption, examples, lines_of, note, progress, show
 from release.records import Decision, Purpose
 
 app = typer.Typer(
     help="Propose, run, show, review and export releases.", no_args_is_help=True, rich_markup_mode="rich"
 )
+
+release_studies.register(app)
 
 ReleaseArgument = Annotated[str, typer.Argument(metavar="ID", help="The release, such as claims-1.")]
 CommentOption = Annotated[str, typer.Option("--comment", "-m", help="Why; stays in the workspace.")]
@@ -57,16 +60,20 @@ def propose(
             "--option", metavar="NAME=VALUE", help="An option of the generator, as JSON; repeatable."
         ),
     ] = None,
+    answers: Annotated[
+        Path | None,
+        typer.Option("--answers", help="YAML file of answers for the partner's card: `question: answer`."),
+    ] = None,
     answer: Annotated[
         list[str] | None,
-        typer.Option("--answer", metavar="QUESTION=ANSWER", help="For the data card; repeatable."),
+        typer.Option("--answer", metavar="QUESTION=ANSWER", help="One more answer; repeatable."),
     ] = None,
     workspace: WorkspaceOption = None,
     as_name: AsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask for a release: the plan and its cost, before any row is read. Nothing is charged yet."""
-    from app.arguments import pairs, values
+    from app.arguments import answers_of, values
     from app.proposing import Wish
     from app.proposing import propose as ask
     from app.rendering import cost_lines, events_table
@@ -86,7 +93,7 @@ def propose(
         features=tuple(feature or ()),
         rows=rows,
         options=values("--option", option),
-        answers=pairs("--answer", answer),
+        answers=answers_of(answers, answer),
     )
     proposal = ask(place, wish, by=place.person(as_name))
     request = proposal.request
@@ -107,6 +114,7 @@ def propose(
             ("policy", request.policy),
             ("for", f"{request.partner}, {request.purpose.value}"),
             ("rows", f"{request.rows:,}"),
+            *(("the card lacks", text) for text in proposal.unanswered),
             ("next", f"sluice release run {request.release}"),
         ]
         parts = [lines_of(lines)]
@@ -122,6 +130,7 @@ def propose(
             "cost": to_json(proposal.cost) if proposal.cost else None,
             "share_of_cap": proposal.share,
             "left_of_cap": proposal.left,
+            "unanswered": list(proposal.unanswered),
         },
         render,
         as_json=as_json,

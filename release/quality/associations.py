@@ -25,7 +25,7 @@ from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeRepor
 
 ROWS = 50_000
 LEVELS = 30
-REPEATS = 30
+REPEATS = 20
 MOST_COLUMNS = 40
 """Wider tables are measured on this many columns, chosen at random; the note says so."""
 

@@ -1,8 +1,8 @@
 """Collapse: what becomes of the table when a generator is trained on its own output, generation after generation?
 
-Rules: generation 1 is fitted on the real training rows, generation g on the rows of g − 1; every generation is compared with the real rows:
-distances, outliers, rare categories, diversity. This is a simulation for the training team; it is never a release, and its
-privacy cost is not charged because nothing of it leaves (docs: "what the collapse check is").
+Rules: generation 1 is the candidate itself, whose cost was charged; generation g is fitted on the rows of g − 1, so no further look at the real
+rows is taken by any mechanism. Every generation is compared with the real training rows: distances, outliers, rare categories,
+diversity. Nothing of it is ever a release.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class Generation:
 
 def run_collapse(
     training: Table,
+    candidate: Table,
     regenerate: Regenerate,
     generations: int,
     rng: np.random.Generator,
@@ -66,11 +67,12 @@ def run_collapse(
     few = too_few(training.n_units)
     if few is not None:
         return ProbeReport(evidence=pen.none(_SERIES, "generation 1", few.reason, few.needed))
-    current = training
+    current = candidate
     found: list[Generation] = []
     for number in range(1, generations + 1):
         progress((number - 1) / generations, f"generation {number} of {generations}")
-        current = regenerate(current, rng)
+        if number > 1:
+            current = regenerate(current, rng)
         found.append(Generation(number=number, figures=_compare(training, current, rng)))
     evidence: list[Evidence] = [
         pen(metric, f"generation {one.number}", figure)

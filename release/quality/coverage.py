@@ -21,7 +21,7 @@ from release.quality.features import Encoding, FloatArray, lay_encoding
 from release.quality.ground import Pen, real_table
 from release.quality.intervals import bootstrap_weights, measured, too_few
 from release.quality.models import thin
-from release.quality.threads import one_openmp_thread
+from release.quality.threads import one_thread
 from release.records import Evidence, Exhibit, ProbeReport
 
 ROWS = 4_000
@@ -126,7 +126,7 @@ class Coverage:
         points = [encoding.linear(side, sides[0]) for side in sides]
         if float(points[0].std(axis=0).max()) == 0.0:
             return ProbeReport(evidence=pen.none(_METRICS, "", "every real row is the same"))
-        with one_openmp_thread():
+        with one_thread():
             found = geometry(*points)
             reference = _reference(arena.controls, encoding, sides[0], points[0], len(sides[1]), rng)
         plain = [np.ones(len(side)) for side in sides]

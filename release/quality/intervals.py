@@ -40,7 +40,8 @@ def variance_of_mean(values: npt.NDArray[np.floating[Any]], units: IntArray) -> 
     if n < 2:
         return 0.0
     centred = np.asarray(values, dtype=np.float64) - float(np.mean(values))
-    totals = unit_totals(centred, units)
+    # Most tables have one row a unit, in order: nothing to add up then.
+    totals = centred if bool(np.all(units[1:] > units[:-1])) else unit_totals(centred, units)
     count = len(totals)
     return float(np.sum(totals**2)) / n**2 * (count / max(count - 1, 1))
 

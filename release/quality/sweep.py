@@ -27,7 +27,7 @@ from release.quality.features import FloatArray
 from release.quality.ground import Pen, slice_mask, slice_subject
 from release.quality.intervals import FEWEST_UNITS, bootstrap_weights, measured
 from release.quality.models import Family, Fit, Target, encoding_for, fit, lay_target
-from release.quality.threads import one_openmp_thread
+from release.quality.threads import one_thread
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport, Task
 
 Sampler = Callable[[int, np.random.Generator], Table]
@@ -255,7 +255,7 @@ def run_sweep(
     settings = [(Mixing.REPLACE, ratio) for ratio in plan.ratios]
     if plan.additions:
         settings += [(Mixing.ADD, share) for share in (0.0, *plan.additions)]
-    with one_openmp_thread():
+    with one_thread():
         done = 0
         for stream in streams[:-1]:
             draws = _Draws.of(plan, real, target, sampler, stream)

@@ -30,7 +30,7 @@ from release.quality.models import (
     thin,
 )
 from release.quality.scores import average_precision, brier, one_against_rest
-from release.quality.threads import one_openmp_thread
+from release.quality.threads import one_thread
 from release.records import Evidence, Exhibit, NotMeasured, ProbeReport, Task
 
 FloatArray = npt.NDArray[np.float64]
@@ -71,7 +71,7 @@ def run_trial(
     families: tuple[Family, ...] = tuple(Family),
 ) -> Trial | NotMeasured:
     """Fit every family on both sides and predict the holdout."""
-    with one_openmp_thread():
+    with one_thread():
         return _run(task, real, synthetic, holdout, rng, progress, families)
 
 

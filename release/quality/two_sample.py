@@ -29,7 +29,7 @@ from release.quality.intervals import (
 )
 from release.quality.models import thin
 from release.quality.scores import auc
-from release.quality.threads import one_openmp_thread
+from release.quality.threads import one_thread
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 
 ROWS = 20_000
@@ -59,10 +59,11 @@ class TwoSample:
         size = min(ROWS, len(real), len(synthetic))
         sides = (thin(real, size, rng), thin(synthetic, size, rng))
         progress(0.1, "classifier")
-        with one_openmp_thread():
+        with one_thread():
             evidence, exhibit = _classifier(pen, sides, rng)
         progress(0.8, "propensities")
-        evidence.append(pen("pmse_ratio", "", *_pmse(sides)))
+        with one_thread():
+            evidence.append(pen("pmse_ratio", "", *_pmse(sides)))
         return ProbeReport(evidence=tuple(evidence), exhibits=(exhibit,))
 
 

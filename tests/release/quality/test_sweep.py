@@ -163,18 +163,24 @@ def test_collapse_sees_a_generator_that_loses_ever_more_and_leaves_a_faithful_on
         rows = np.flatnonzero(keep)
         return made.take(rng.choice(rows, size=len(table)))
 
-    bad = figures(run_collapse(training, shrink, 5, np.random.default_rng(0)))
+    bad = figures(run_collapse(training, shrink(training, rng), shrink, 5, np.random.default_rng(0)))
     fair = figures(
-        run_collapse(training, lambda table, rng: people(len(table), rng), 5, np.random.default_rng(0))
+        run_collapse(
+            training,
+            people(2000, rng),
+            lambda table, rng: people(len(table), rng),
+            5,
+            np.random.default_rng(0),
+        )
     )
     assert bad["tvd_2way_growth", ""].low > 0
     assert fair["tvd_2way_growth", ""].low < 0 < fair["tvd_2way_growth", ""].high
-    assert bad["entropy_ratio", "generation 5"].high < bad["entropy_ratio", "generation 1"].low
+    assert bad["tvd_2way_mean", "generation 5"].low > bad["tvd_2way_mean", "generation 1"].high
     assert bad["distinct_share", "generation 5"].high < fair["distinct_share", "generation 5"].low
     assert fair["entropy_ratio", "generation 5"].low < 1.005
     with pytest.raises(InputError, match="generations"):
-        run_collapse(training, shrink, 0, rng)
-    short = figures(run_collapse(training, shrink, 2, np.random.default_rng(0)))
+        run_collapse(training, training, shrink, 0, rng)
+    short = figures(run_collapse(training, training, shrink, 2, np.random.default_rng(0)))
     assert isinstance(short["tvd_2way_growth", ""], NotMeasured)
     assert isinstance(short["tvd_2way_mean", "generation 2"], Measured)
 

@@ -1,0 +1,210 @@
+"""`sluice release sweep | collapse | report`: what a candidate is worth to a training team. They change no release."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from app.console import AsOption, JsonOption, WorkspaceOption, examples, lines_of, progress, show, table_of
+from release.errors import InputError
+
+ReleaseArgument = Annotated[str, typer.Argument(metavar="ID", help="The release, such as claims-1.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `sluice release`."""
+    app.command(
+        epilog=examples(
+            "sluice release sweep claims-1 --target readmitted",
+            'sluice release sweep claims-1 --ratios 0,50,100 --add 100,200 --anchor 300 --slices "poor health=2,hispanic"',
+            "sluice release sweep claims-1 --revalidate --json",
+        )
+    )(sweep)
+    app.command(epilog=examples("sluice release collapse claims-1 --generations 5 --json"))(collapse)
+    app.command(epilog=examples("sluice release report claims-1", "sluice release report claims-1 --json"))(
+        report
+    )
+
+
+def sweep(
+    release: ReleaseArgument,
+    target: Annotated[
+        str | None, typer.Option("--target", help="The column to predict. Default: the request's.")
+    ] = None,
+    ratios: Annotated[
+        str, typer.Option("--ratios", metavar="PERCENTS", help="Shares of synthetic rows; 0 is real only.")
+    ] = "0,25,50,75,100",
+    add: Annotated[
+        str,
+        typer.Option(
+            "--add", metavar="PERCENTS", help="Synthetic rows added to a scarce real anchor, in % of it."
+        ),
+    ] = "",
+    anchor: Annotated[
+        int | None, typer.Option("--anchor", help="Real units in the scarce anchor. Default: 500.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", help="Fits of each point. Default: 5.")] = None,
+    slices: Annotated[
+        str,
+        typer.Option(
+            "--slices",
+            metavar="NAME[=WEIGHT],…",
+            help="Weigh the recommended cap by these slices. All declared slices are shown.",
+        ),
+    ] = "",
+    revalidate: Annotated[
+        bool, typer.Option("--revalidate", help="Only check that the sweep on file is of this very mix.")
+    ] = False,
+    workspace: WorkspaceOption = None,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """How much of a training set may be synthetic before models get worse? The whole sweep stays on file, inside.
+
+    Exit code: 0 done or unchanged, 1 --revalidate found another mix, 3 the task cannot be measured.
+    """
+    from app import studies
+    from app.workspace import open_workspace
+    from release.canonical import to_json
+    from release.records import ReleaseId
+
+    place = open_workspace(workspace)
+    if revalidate:
+        found = studies.revalidate(place, ReleaseId(release))
+    else:
+        wish = studies.SweepWish(
+            target=target,
+            ratios=percents("--ratios", ratios),
+            additions=percents("--add", add),
+            anchor=anchor,
+            seeds=seeds,
+            weights=weights(slices),
+        )
+        with progress(f"sweep {release}") as bar:
+            found = studies.sweep(place, ReleaseId(release), wish, by=place.person(as_name), progress=bar)
+
+    def render() -> Any:
+        from rich.console import Group
+
+        from release.records import Measured
+
+        def cells(figure: object) -> list[str]:
+            if isinstance(figure, Measured):
+                return [f"{figure.estimate:.3f}", f"{figure.low:.3f} … {figure.high:.3f}"]
+            return ["not measured", ""]
+
+        rows = [
+            [
+                point.mixing.value,
+                f"{point.ratio:.0%}",
+                point.subject or "whole table",
+                *cells(point.score),
+                *cells(point.gain),
+            ]
+            for point in found.points
+        ]
+        header = [
+            "synthetic rows",
+            "share",
+            "of",
+            found.score_name,
+            "95 % ends",
+            "against real only",
+            "95 % ends",
+        ]
+        peak = f"{found.peak.estimate:.0%} ({found.peak.low:.0%} to {found.peak.high:.0%})"
+        return Group(
+            table_of(header, rows),
+            lines_of(
+                [
+                    ("finding", found.finding),
+                    ("best share", peak),
+                    (
+                        "recommended cap",
+                        f"{found.cap:.0%} (outside ε: for the partner's card only as a labelled recommendation)",
+                    ),
+                    ("mix", found.mix.digest),
+                    ("checked", "unchanged since it was measured" if revalidate else "on file"),
+                ]
+            ),
+        )
+
+    show({"release": release, "mix": found.mix.digest, "sweep": to_json(found)}, render, as_json=as_json)
+
+
+def collapse(
+    release: ReleaseArgument,
+    generations: Annotated[
+        int, typer.Option("--generations", help="How many, with the candidate as the first.")
+    ] = 5,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the generator on its own output, again and again: how fast do tails and diversity go?"""
+    from app import studies
+    from app.workspace import open_workspace
+    from release.canonical import to_json
+    from release.records import Measured, ReleaseId
+
+    place = open_workspace(workspace)
+    with progress(f"collapse {release}") as bar:
+        found = studies.collapse(place, ReleaseId(release), generations, progress=bar)
+
+    def render() -> Any:
+        rows = []
+        for item in found.evidence:
+            figure = item.outcome
+            ends = f"{figure.low:.3f} … {figure.high:.3f}" if isinstance(figure, Measured) else ""
+            value = (
+                f"{figure.estimate:.3f}" if isinstance(figure, Measured) else f"not measured: {figure.reason}"
+            )
+            rows.append([item.subject or "all", item.metric.replace("_", " "), value, ends])
+        return table_of(["generation", "figure", "value", "95 % ends"], rows)
+
+    show(
+        {"release": release, "evidence": [to_json(item) for item in found.evidence]}, render, as_json=as_json
+    )
+
+
+def report(release: ReleaseArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+    """Write the quality report as a page: one for inside, and one that holds no figure of the real data.
+
+    Both lie in the workspace's reports folder; only sluice release export takes anything out.
+    """
+    from app import studies
+    from app.workspace import open_workspace
+    from release.records import ReleaseId
+
+    paths = studies.write_reports(open_workspace(workspace), ReleaseId(release))
+    show(
+        {"release": release, "pages": [str(path) for path in paths]},
+        lambda: lines_of([("page", path) for path in paths]),
+        as_json=as_json,
+    )
+
+
+def percents(option: str, text: str) -> tuple[float, ...]:
+    """Shares of "0,25,100". Raises InputError."""
+    try:
+        return tuple(float(part) / 100 for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise InputError(
+            f"{option} {text!r} is no list of percents", mend=f"write {option} 0,25,50,75,100"
+        ) from error
+
+
+def weights(text: str) -> dict[str, float]:
+    """Weights of "poor health=2,hispanic" (1 where none is given). Raises InputError."""
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, weight = part.partition("=")
+        if not name.strip():
+            continue
+        try:
+            found[name.strip()] = float(weight) if weight else 1.0
+        except ValueError as error:
+            raise InputError(
+                f"--slices: {weight!r} is no weight", mend='write --slices "poor health=2,hispanic"'
+            ) from error
+    return found

@@ -1,0 +1,232 @@
+"""Studies of a release's candidate for steward and training team: ratio sweep, collapse, the HTML reports.
+
+Rules: nothing here changes a release's state or leaves the workspace; pages and results go to the workspace's `reports` folder. The randomness
+is a function of the candidate and of what is asked, so a study can be repeated to the digit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app import wiring
+from app.evaluation import rng_of
+from app.pipeline import arena_of
+from app.proposing import plan_of
+from release.canonical import digest, from_json, keyed_digest, to_json
+from release.errors import GateError, InputError, TransitionError, UnprovenError
+from release.protocols import Progress, no_progress
+from release.records import (
+    Candidate,
+    EvidenceSet,
+    NotMeasured,
+    Person,
+    ProbeReport,
+    ReleaseId,
+    Task,
+)
+
+if TYPE_CHECKING:
+    from app.workspace import Workspace
+    from release.quality.report import Heading
+    from release.quality.sweep import Mix, Sweep, SweepPlan
+    from release.workflow.dossier import ReleaseView
+
+REPORTS = "reports"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SweepWish:
+    """What the command line asks of a sweep; None and () take the plan's defaults."""
+
+    target: str | None = None
+    ratios: tuple[float, ...] = ()
+    additions: tuple[float, ...] = ()
+    anchor: int | None = None
+    seeds: int | None = None
+    weights: Mapping[str, float] | None = None
+
+
+def sweep(
+    workspace: Workspace, release: ReleaseId, wish: SweepWish, *, by: Person, progress: Progress = no_progress
+) -> Sweep:
+    """Run a ratio sweep of the present candidate and put it on file.
+
+    Raises:
+        InputError: the sweep makes no sense.
+        UnprovenError: the task cannot be measured on these tables.
+    """
+    from release.quality.sweep import run_sweep
+
+    view = workspace.registry.show(release)
+    candidate = _candidate(view)
+    plan = _plan(view, wish)
+    mix = _mix(workspace, candidate, plan)
+    arena = arena_of(workspace, view)
+    if arena.training is None:
+        raise InputError("the arena has no training rows", mend="run the release first")
+    model = wiring.generator(view.request.generator).load(workspace.objects.folder(candidate.model))
+    key = workspace.keys.digest_key
+    found = run_sweep(
+        mix,
+        arena.training,
+        model.sample,
+        arena.controls,
+        rng_of(digest(candidate), key, f"sweep {mix.digest}"),
+        progress,
+    )
+    if isinstance(found, NotMeasured):
+        raise UnprovenError(f"the sweep could not be measured: {found.reason}", mend="name another --target")
+    workspace.registry.record_sweep(release, mix=mix.digest, result=to_json(found), by=by)
+    return found
+
+
+def revalidate(workspace: Workspace, release: ReleaseId) -> Sweep:
+    """The sweep on file, if what it mixed is still what the release is. Raises GateError."""
+    from release.quality.sweep import Sweep, require_unchanged
+
+    view = workspace.registry.show(release)
+    candidate = _candidate(view)
+    if not view.sweeps:
+        raise GateError(
+            f"no sweep of the present candidate of {release} is on file",
+            mend=f"run sluice release sweep {release}",
+        )
+    stored = from_json(Sweep, view.sweeps[-1].result)
+    require_unchanged(stored, _mix(workspace, candidate, stored.mix.plan))
+    return stored
+
+
+def collapse(
+    workspace: Workspace, release: ReleaseId, generations: int, *, progress: Progress = no_progress
+) -> ProbeReport:
+    """The generator on its own output, generation after generation, beginning with the candidate."""
+    from release.quality.collapse import run_collapse
+    from release.workflow.offices import schema_of
+
+    view = workspace.registry.show(release)
+    candidate = _candidate(view)
+    arena = arena_of(workspace, view)
+    if arena.training is None:
+        raise InputError("the arena has no training rows", mend="run the release first")
+    plan = plan_of(view.request, schema_of(view.dataset))
+    return run_collapse(
+        arena.training,
+        arena.synthetic,
+        lambda table, rng: plan.run(table, wiring.noise()).sample(len(table), rng),
+        generations,
+        rng_of(digest(candidate), workspace.keys.digest_key, f"collapse {generations}"),
+        progress,
+    )
+
+
+def write_reports(workspace: Workspace, release: ReleaseId) -> tuple[Path, ...]:
+    """Write the internal page and, where there is a claim, the partner's page into the workspace. Their paths."""
+    from release.data.atomic import write_bytes
+    from release.quality.report import PublicRuling, internal_report, partner_report
+
+    view = workspace.registry.show(release)
+    _candidate(view)
+    if view.evidence is None:
+        raise TransitionError(f"{release} has not been measured", mend=f"run sluice release run {release}")
+    findings = view.verdict.findings if view.verdict else ()
+    summaries = {name: probe.summary for name, probe in wiring.qualities().items()}
+    reports = [*quality_reports(view.evidence, tuple(summaries)), *_sweeps(view)]
+    heading = _heading(view)
+    pages = {"internal": internal_report(heading, reports, findings, summaries)}
+    if heading.claim is not None:
+        rulings = [PublicRuling.of(finding) for finding in findings]
+        pages["partner"] = partner_report(heading, arena_of(workspace, view).synthetic, rulings)
+    folder = workspace.root / REPORTS
+    folder.mkdir(exist_ok=True, mode=0o700)
+    paths = []
+    for name, page in pages.items():
+        path = folder / f"{release}-{view.turn}-{name}.html"
+        path.unlink(missing_ok=True)
+        write_bytes(path, page.encode("utf-8"))
+        paths.append(path)
+    return tuple(paths)
+
+
+def quality_reports(evidence: EvidenceSet, names: Sequence[str]) -> list[ProbeReport]:
+    """The quality probes' parts of an evidence set, one report each, in the order of `names`."""
+    return [
+        ProbeReport(
+            evidence=tuple(item for item in evidence.evidence if item.probe == name),
+            exhibits=tuple(exhibit for exhibit in evidence.exhibits if exhibit.probe == name),
+        )
+        for name in names
+    ]
+
+
+# ---------------------------------------------------------------------------------------------- inside
+
+
+def _candidate(view: ReleaseView) -> Candidate:
+    if view.candidate is None:
+        raise TransitionError(
+            f"{view.release} has no candidate", mend=f"run sluice release run {view.release}"
+        )
+    return view.candidate
+
+
+def _plan(view: ReleaseView, wish: SweepWish) -> SweepPlan:
+    from release.quality.sweep import SweepPlan
+
+    task = Task(target=wish.target) if wish.target is not None else view.request.task
+    if task is None:
+        raise InputError(f"{view.release} declares no task", mend="name the column with --target")
+    given: dict[str, Any] = {
+        name: value
+        for name, value in (
+            ("ratios", tuple(sorted(wish.ratios))),
+            ("additions", tuple(sorted(wish.additions))),
+            ("anchor", wish.anchor),
+            ("seeds", wish.seeds),
+            ("weights", dict(wish.weights or {})),
+        )
+        if value
+    }
+    return SweepPlan(task=task, **given)
+
+
+def _mix(workspace: Workspace, candidate: Candidate, plan: SweepPlan) -> Mix:
+    from release.quality.sweep import Mix
+
+    key = workspace.keys.digest_key
+
+    def part(name: str) -> Any:
+        return keyed_digest({"dataset": candidate.dataset, "split": candidate.split, "part": name}, key)
+
+    return Mix(
+        training=part("training"),
+        holdout=part("controls"),
+        candidate=digest(candidate),
+        model=candidate.model,
+        plan=plan,
+    )
+
+
+def _sweeps(view: ReleaseView) -> list[ProbeReport]:
+    from release.quality.sweep import Sweep
+
+    return [from_json(Sweep, view.sweeps[-1].result).report()] if view.sweeps else []
+
+
+def _heading(view: ReleaseView) -> Heading:
+    from release.quality.report import Heading
+    from release.workflow.offices import schema_of
+
+    candidate = _candidate(view)
+    schema = schema_of(view.dataset)
+    return Heading(
+        release=view.release,
+        title=schema.title or schema.name,
+        partner=view.request.partner,
+        generator=view.request.generator,
+        policy=view.request.policy,
+        claim=candidate.claim,
+        made_at=candidate.made_at,
+    )
