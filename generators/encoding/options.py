@@ -40,10 +40,10 @@ class EncodingOptions:
     """
 
     binner: Binner = Binner.TREE
-    max_bins: int = 32
-    identity: int = 24
+    max_bins: int = 20
+    identity: int = 40
     fan_out: int = 16
-    shares: tuple[float, ...] = (0.35, 0.5, 0.1, 0.05)
+    shares: tuple[float, ...] = (0.45, 0.35, 0.15, 0.05)
     bin_mass: float = 3.0
     texture: float = 0.1
     max_levels: int = 512

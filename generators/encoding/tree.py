@@ -2,7 +2,7 @@
 
 The first level divides the grid, by powers of two away from zero where the grid is wide (amounts are skewed), evenly
 where it is not. Each further level divides the nodes that looked full into as many children as their noisy count
-pays for, and counts these. Counts of parents and children are then made consistent by weighted least squares (Hay et
+pays for, and counts these; where none is, it counts the same nodes once more. Counts of parents and children are then made consistent by weighted least squares (Hay et
 al. 2010, "Boosting the accuracy of differentially private histograms", section 4, for irregular trees) and
 non-negative by a top-down projection. Bins, spikes and the shape inside bins all come from this one measurement.
 
@@ -94,30 +94,43 @@ def grow(
     first, last = edges[:-1], edges[1:] - 1
     parent = np.zeros(len(first), dtype=np.int64)
     levels: list[_Level] = []
-    for depth, sigma in enumerate(sigmas):
+    for sigma in sigmas:
+        if levels:
+            opened, pieces = _worth_dividing(levels[-1], sigma)
+            if len(opened):
+                first, last, parent = _split(
+                    levels[-1].first[opened], levels[-1].last[opened], opened, pieces
+                )
         counts = np.searchsorted(ordered, last, side="right") - np.searchsorted(ordered, first, side="left")
         noisy = noise.discrete_gaussian(counts.astype(np.int64), sigma).astype(np.float64)
         variance = np.full(len(noisy), sigma * sigma)
+        if (
+            levels and first is levels[-1].first
+        ):  # nothing was worth dividing: look at the same nodes once more
+            before = levels.pop()
+            share = variance / (variance + before.variance)
+            noisy = share * before.estimate + (1.0 - share) * noisy
+            variance = share * before.variance
         levels.append(_Level(first=first, last=last, parent=parent, estimate=noisy, variance=variance))
-        if depth + 1 == len(sigmas):
-            break
-        affordable = np.floor(noisy / (PAYS * sigmas[depth + 1])).astype(np.int64)
-        candidates = np.flatnonzero((affordable >= 2) & (last > first))
-        fullest = candidates[np.argsort(-noisy[candidates], kind="stable")][:MOST_OPEN_NODES]
-        opened = np.sort(fullest)
-        if not len(opened):
-            break
-        pieces = np.clip(affordable[opened], FEWEST_CHILDREN, MOST_CHILDREN)
-        pieces[_stands_out(noisy, first, last, sigmas[depth + 1])[opened]] = MOST_CHILDREN
-        first, last, parent = _split(first[opened], last[opened], opened, pieces)
     return _consistent(levels)
 
 
-def _stands_out(noisy: FloatArray, first: IntArray, last: IntArray, sigma: float) -> npt.NDArray[np.bool_]:
+def _worth_dividing(level: _Level, sigma: float) -> tuple[IntArray, IntArray]:
+    """Places of the nodes that are divided, and into how many pieces; `sigma` is the noise of their counts."""
+    affordable = np.floor(level.estimate / (PAYS * sigma)).astype(np.int64)
+    candidates = np.flatnonzero((affordable >= 2) & (level.last > level.first))
+    fullest = candidates[np.argsort(-level.estimate[candidates], kind="stable")][:MOST_OPEN_NODES]
+    opened = np.sort(fullest)
+    pieces = np.clip(affordable[opened], FEWEST_CHILDREN, MOST_CHILDREN)
+    pieces[_stands_out(level, sigma)[opened]] = MOST_CHILDREN
+    return opened, pieces
+
+
+def _stands_out(level: _Level, sigma: float) -> npt.NDArray[np.bool_]:
     """Nodes that look like they hold one heavy value, which is worth a search: far denser than those beside them."""
-    density = np.maximum(noisy, 0.0) / (last - first + 1)
+    density = np.maximum(level.estimate, 0.0) / (level.last - level.first + 1)
     around = np.maximum(np.append(0.0, density[:-1]), np.append(density[1:], 0.0))
-    return np.asarray((noisy > SEARCHED * sigma) & (density > STANDS_OUT * around))
+    return np.asarray((level.estimate > SEARCHED * sigma) & (density > STANDS_OUT * around))
 
 
 def _root(size: int, zero: int, fan_out: int) -> IntArray:
