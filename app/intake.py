@@ -24,16 +24,23 @@ if TYPE_CHECKING:
 def add_dataset(
     workspace: Workspace, file: Path, schema_file: Path, *, by: Person, progress: Progress = no_progress
 ) -> tuple[Dataset, LoadReport]:
-    """Read a file by its schema, store it, register it. Raises SchemaError, SourceError, InputError."""
+    """Read a file by its schema, store it, register it.
+
+    Raises SchemaError, SourceError, InputError, and GateError for a synthetic source without its real anchor.
+    """
     from release.data.contradictions import require_consistent
     from release.data.schema_file import load_schema
     from release.data.sources import read_table
     from release.data.table_file import write_table
+    from release.quality.provenance import require_source
+    from release.workflow.offices import schema_of
 
     schema = load_schema(schema_file)
     require_consistent(schema)
     if schema.name in {dataset.id for dataset in workspace.registry.datasets.all()}:
         raise InputError(f'there is already a dataset "{schema.name}"', mend="give the schema another name")
+    known = {str(dataset.id): schema_of(dataset).provenance for dataset in workspace.registry.datasets.all()}
+    require_source(schema.provenance, known)
     progress(0.1, "reading the file")
     loaded = read_table(file, schema)
     progress(0.8, "storing the table")

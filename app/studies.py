@@ -17,7 +17,7 @@ from app.pipeline import arena_of
 from app.proposing import plan_of
 from release.canonical import digest, from_json, keyed_digest, to_json
 from release.errors import GateError, InputError, TransitionError, UnprovenError
-from release.protocols import Progress, no_progress
+from release.protocols import Model, Progress, no_progress
 from release.records import (
     Candidate,
     EvidenceSet,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from release.workflow.dossier import ReleaseView
 
 REPORTS = "reports"
+MOST_DRAWS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,12 +68,11 @@ def sweep(
     arena = arena_of(workspace, view)
     if arena.training is None:
         raise InputError("the arena has no training rows", mend="run the release first")
-    model = wiring.generator(view.request.generator).load(workspace.objects.folder(candidate.model))
     key = workspace.keys.digest_key
     found = run_sweep(
         mix,
         arena.training,
-        model.sample,
+        _model(workspace, view).sample,
         arena.controls,
         rng_of(digest(candidate), key, f"sweep {mix.digest}"),
         progress,
@@ -120,6 +120,55 @@ def collapse(
         rng_of(digest(candidate), workspace.keys.digest_key, f"collapse {generations}"),
         progress,
     )
+
+
+def rebalance(
+    workspace: Workspace,
+    release: ReleaseId,
+    weights: Mapping[str, float],
+    *,
+    rows: int | None = None,
+    progress: Progress = no_progress,
+) -> ProbeReport:
+    """What a mix with more rows of the named slices would do to scores: measured, charged nothing, nothing stored.
+
+    Raises InputError for weights that are no shares, PlanError where the model cannot sample under a slice's condition.
+    """
+    from release.quality.rebalance import measure_rebalance, rebalanced
+
+    view = workspace.registry.show(release)
+    candidate = _candidate(view)
+    arena = arena_of(workspace, view)
+    rng = rng_of(digest(candidate), workspace.keys.digest_key, f"rebalance {sorted(weights.items())} {rows}")
+    wanted = rows if rows is not None else len(arena.synthetic)
+    mixed = rebalanced(arena.synthetic.schema, wanted, weights, _model(workspace, view).sample, rng)
+    return measure_rebalance(arena, mixed, rng, progress)
+
+
+def draws(
+    workspace: Workspace, release: ReleaseId, count: int, *, progress: Progress = no_progress
+) -> ProbeReport:
+    """How often naive intervals from one synthetic draw cover the real coefficients, over `count` draws of the model."""
+    from release.quality.coefficients import coverage_over_draws
+
+    view = workspace.registry.show(release)
+    candidate = _candidate(view)
+    if view.request.task is None:
+        raise InputError(
+            f"{release} declares no task, so there is no regression", mend="propose it with --target"
+        )
+    if not 2 <= count <= MOST_DRAWS:
+        raise InputError(f"{count} draws are not in 2 … {MOST_DRAWS}", mend="ask for --draws 10")
+    arena = arena_of(workspace, view)
+    if arena.training is None:
+        raise InputError("the arena has no training rows", mend="run the release first")
+    rng = rng_of(digest(candidate), workspace.keys.digest_key, f"draws {count}")
+    model = _model(workspace, view)
+    tables = []
+    for number in range(count):
+        progress(number / (count + 1), f"draw {number + 1} of {count}")
+        tables.append(model.sample(len(arena.synthetic), rng))
+    return coverage_over_draws(view.request.task, arena.training, tables, rng)
 
 
 def write_reports(workspace: Workspace, release: ReleaseId) -> tuple[Path, ...]:
@@ -170,6 +219,12 @@ def _candidate(view: ReleaseView) -> Candidate:
             f"{view.release} has no candidate", mend=f"run sluice release run {view.release}"
         )
     return view.candidate
+
+
+def _model(workspace: Workspace, view: ReleaseView) -> Model:
+    """The candidate's fitted model: sampling from it reads no real row."""
+    folder = workspace.objects.folder(_candidate(view).model)
+    return wiring.generator(view.request.generator).load(folder)
 
 
 def _plan(view: ReleaseView, wish: SweepWish) -> SweepPlan:

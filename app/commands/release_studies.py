@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.console import AsOption, JsonOption, WorkspaceOption, examples, lines_of, progress, show, table_of
 from release.errors import InputError
+
+if TYPE_CHECKING:
+    from release.records import ProbeReport
 
 ReleaseArgument = Annotated[str, typer.Argument(metavar="ID", help="The release, such as claims-1.")]
 
@@ -22,6 +25,10 @@ def register(app: typer.Typer) -> None:
         )
     )(sweep)
     app.command(epilog=examples("sluice release collapse claims-1 --generations 5 --json"))(collapse)
+    app.command(epilog=examples('sluice release rebalance claims-1 --slices "poor health=0.3" --json'))(
+        rebalance
+    )
+    app.command(epilog=examples("sluice release draws claims-1 --draws 10 --json"))(draws)
     app.command(epilog=examples("sluice release report claims-1", "sluice release report claims-1 --json"))(
         report
     )
@@ -144,27 +151,12 @@ def collapse(
     """Train the generator on its own output, again and again: how fast do tails and diversity go?"""
     from app import studies
     from app.workspace import open_workspace
-    from release.canonical import to_json
-    from release.records import Measured, ReleaseId
+    from release.records import ReleaseId
 
     place = open_workspace(workspace)
     with progress(f"collapse {release}") as bar:
         found = studies.collapse(place, ReleaseId(release), generations, progress=bar)
-
-    def render() -> Any:
-        rows = []
-        for item in found.evidence:
-            figure = item.outcome
-            ends = f"{figure.low:.3f} … {figure.high:.3f}" if isinstance(figure, Measured) else ""
-            value = (
-                f"{figure.estimate:.3f}" if isinstance(figure, Measured) else f"not measured: {figure.reason}"
-            )
-            rows.append([item.subject or "all", item.metric.replace("_", " "), value, ends])
-        return table_of(["generation", "figure", "value", "95 % ends"], rows)
-
-    show(
-        {"release": release, "evidence": [to_json(item) for item in found.evidence]}, render, as_json=as_json
-    )
+    _figures(release, found, as_json=as_json)
 
 
 def report(release: ReleaseArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
@@ -181,6 +173,70 @@ def report(release: ReleaseArgument, workspace: WorkspaceOption = None, as_json:
         {"release": release, "pages": [str(path) for path in paths]},
         lambda: lines_of([("page", path) for path in paths]),
         as_json=as_json,
+    )
+
+
+def rebalance(
+    release: ReleaseArgument,
+    slices: Annotated[
+        str,
+        typer.Option(
+            "--slices", metavar="NAME=SHARE,…", help="Shares of the mix to be sampled inside these slices."
+        ),
+    ],
+    rows: Annotated[
+        int | None, typer.Option("--rows", help="Rows of the mix. Default: the candidate's.")
+    ] = None,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What would more rows of rare slices do to models? Before and after, on the whole and per slice; nothing is charged."""
+    from app import studies
+    from app.workspace import open_workspace
+    from release.records import ReleaseId
+
+    place = open_workspace(workspace)
+    with progress(f"rebalance {release}") as bar:
+        found = studies.rebalance(place, ReleaseId(release), weights(slices), rows=rows, progress=bar)
+    _figures(release, found, as_json=as_json)
+
+
+def draws(
+    release: ReleaseArgument,
+    count: Annotated[
+        int, typer.Option("--draws", help="Synthetic tables drawn from the release's model.")
+    ] = 10,
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Are intervals computed from one synthetic table honest? Coverage of regression coefficients over several draws."""
+    from app import studies
+    from app.workspace import open_workspace
+    from release.records import ReleaseId
+
+    place = open_workspace(workspace)
+    with progress(f"draws {release}") as bar:
+        found = studies.draws(place, ReleaseId(release), count, progress=bar)
+    _figures(release, found, as_json=as_json)
+
+
+def _figures(release: str, found: ProbeReport, *, as_json: bool) -> None:
+    from release.canonical import to_json
+    from release.records import Measured
+
+    def render() -> Any:
+        rows = []
+        for item in found.evidence:
+            figure = item.outcome
+            ends = f"{figure.low:.3f} … {figure.high:.3f}" if isinstance(figure, Measured) else ""
+            value = (
+                f"{figure.estimate:.3f}" if isinstance(figure, Measured) else f"not measured: {figure.reason}"
+            )
+            rows.append([item.metric.replace("_", " "), item.subject or "whole", value, ends, item.note])
+        return table_of(["figure", "of", "value", "95 % ends", "note"], rows)
+
+    show(
+        {"release": release, "evidence": [to_json(item) for item in found.evidence]}, render, as_json=as_json
     )
 
 

@@ -108,6 +108,41 @@ def test_collapse_begins_with_the_candidate_and_charges_nothing(shell):
     assert "generations are not in" in shell("release collapse toy-1 --generations 0", code=2).err
 
 
+def test_rebalancing_shows_before_and_after_and_charges_nothing(shell):
+    before = shell("budget --json").json
+    found = {
+        (item["metric"], item["subject"]): item["outcome"]
+        for item in shell("release rebalance toy-1 --slices red=0.6 --json").json["evidence"]
+    }
+    assert found["share_before", "slice:red"]["estimate"] < 0.3
+    assert found["share_after", "slice:red"]["estimate"] > 0.6
+    for subject in ("", "slice:red"):
+        low, high = (found["score_change", subject][end] for end in ("low", "high"))
+        assert low <= found["score_change", subject]["estimate"] <= high
+    assert shell("budget --json").json == before
+    assert "add up to at most 1" in shell("release rebalance toy-1 --slices red=3", code=2).err
+
+
+def test_coverage_over_draws(shell):
+    (item,) = shell("release draws toy-1 --draws 4 --json").json["evidence"]
+    assert item["metric"] == "naive_coverage"
+    assert 0 <= item["outcome"]["estimate"] <= 1
+    assert "draws are not in" in shell("release draws toy-1 --draws 1", code=2).err
+
+
+def test_a_synthetic_source_is_refused_without_its_real_anchor(shell, measured):
+    made = SCHEMA.replace("name: toy\n", "name: made\n").replace(
+        "kind: collected,", "kind: generated, depth: 1, real_anchor: {},"
+    )
+    (measured / "unknown.yaml").write_text(made.replace("{},", "nowhere,"))
+    assert (
+        "is not a dataset of this workspace"
+        in shell("dataset add toy.csv --schema unknown.yaml --as ana", code=1).err
+    )
+    (measured / "made.yaml").write_text(made.replace("{},", "toy,"))
+    shell("dataset add toy.csv --schema made.yaml --as ana")
+
+
 def test_reports_lie_in_the_workspace_and_the_partners_page_has_no_figure(shell):
     shell(f"{SWEEP} --as ana")
     paths = shell("release report toy-1 --json").json["pages"]
