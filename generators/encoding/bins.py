@@ -115,6 +115,10 @@ class Bins:
 
         The truncated interval must hold a selected cell.
         """
+        if not len(levels):  # a condition may leave no cell at all, and then no row
+            return np.empty(0, dtype=np.int64)
+        if low is None and high is None:
+            return self._drawn(levels, rng, texture)
         low = self.starts[levels] if low is None else np.maximum(low, self.starts[levels])
         high = self.ends[levels] if high is None else np.minimum(high, self.ends[levels])
         ends = np.cumsum(self.mass)
@@ -122,21 +126,45 @@ class Bins:
         upto = self._below(high + 1, ends)
         target = before + rng.random(len(levels)) * (upto - before)
         piece = np.minimum(np.searchsorted(ends, target, side="right"), len(ends) - 1)
-        if texture is not None:
-            bounded = (self.first[piece] < low) | (self.last[piece] > high)
-            cells = texture.draw(self.first, self.last, piece, rng)
-            rows = np.flatnonzero(bounded & (self.first[piece] <= high) & (self.last[piece] >= low))
-            first, last = np.maximum(self.first[piece], low)[rows], np.minimum(self.last[piece], high)[rows]
-            for some in np.array_split(np.arange(len(rows)), len(rows) // CHUNK + 1):
-                each = np.arange(len(some))
-                cells[rows[some]] = texture.draw(first[some], last[some], each, rng)
-        else:
+        if texture is None:
             width = (self.last - self.first + 1)[piece]
             inside = (target - (ends - self.mass)[piece]) / self.mass[piece]
             cells = self.first[piece] + np.clip(np.floor(inside * width), 0, width - 1).astype(np.int64)
+        else:
+            cells = texture.draw(self.first, self.last, piece, rng)
+            bounded = (self.first[piece] < low) | (self.last[piece] > high)
+            rows = np.flatnonzero(bounded & (self.first[piece] <= high) & (self.last[piece] >= low))
+            first, last = np.maximum(self.first[piece], low)[rows], np.minimum(self.last[piece], high)[rows]
+            for some in np.array_split(np.arange(len(rows)), len(rows) // CHUNK + 1):
+                cells[rows[some]] = texture.draw(first[some], last[some], np.arange(len(some)), rng)
         # Rounding may leave the interval by one cell at its ends, or land on a piece next door.
         low = self.ceil(levels, low)
         return np.asarray(np.minimum(np.maximum(cells, low), self.floor(levels, high)), dtype=np.int64)
+
+    def _drawn(self, levels: IntArray, rng: np.random.Generator, texture: Texture | None) -> IntArray:
+        """`draw` without truncation: the common case, and many rows."""
+        home = self.levels(self.first)
+        every = np.arange(len(self.starts))
+        begins = np.searchsorted(home, every, side="left")
+        stops = np.searchsorted(home, every, side="right") - 1
+        ends = np.cumsum(self.mass)
+        share = self.share
+        base = np.append(0.0, ends)[begins]
+        # Levels of one piece of one cell need no draw: spikes, and columns whose every value is a level.
+        plain = (begins == stops) & (self.first[np.minimum(begins, len(home) - 1)] == self.last[stops])
+        cells = self.first[np.minimum(begins, len(home) - 1)][levels]
+        rows = np.flatnonzero(~plain[levels])
+        mine = levels[rows]
+        target = base[mine] + rng.random(len(rows)) * share[mine]
+        piece = np.searchsorted(ends, target, side="right")
+        piece = np.minimum(np.maximum(piece, begins[mine]), stops[mine])
+        if texture is not None:
+            cells[rows] = texture.draw(self.first, self.last, piece, rng)
+            return np.asarray(cells, dtype=np.int64)
+        width = (self.last - self.first + 1).astype(np.float64)
+        inside = np.floor(rng.random(len(rows)) * width[piece]).astype(np.int64)
+        cells[rows] = np.minimum(self.first[piece] + inside, self.last[piece])
+        return np.asarray(cells, dtype=np.int64)
 
     def _below(self, cells: IntArray, ends: FloatArray) -> FloatArray:
         """Mass of the selected cells below each cell."""

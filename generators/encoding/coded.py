@@ -84,6 +84,9 @@ class CodedCode:
     def decode(self, codes: IntArray, rng: np.random.Generator) -> Column:
         """A column whose rows lie in these levels; levels without weight must not occur."""
         missing = np.maximum(codes - self.present + 1, 0).astype(np.uint8)
+        if self.present == len(self.values):  # each level holds one value
+            values = np.append(np.argsort(self.level), np.full(len(self.spec.missing), -1))
+            return Column(values.astype(np.int32)[codes], missing, self.values)
         order = np.argsort(self.level, kind="stable")
         ends = np.cumsum(self.weight[order])
         tops = np.append(0.0, np.bincount(self.level, self.weight, minlength=self.present).cumsum())

@@ -55,34 +55,37 @@ class Texture:
 
     def mass(self, first: IntArray, last: IntArray) -> FloatArray:
         """Density summed over the cells first … last (inclusive), shape (m,)."""
-        return np.asarray(self._parts(first, last).sum(axis=1))
+        _, counts, density = self._parts(first, last)
+        return np.asarray(counts @ density)
 
     def draw(self, first: IntArray, last: IntArray, which: IntArray, rng: np.random.Generator) -> IntArray:
         """A cell of the interval `which` (shape (n,)) for each row; the intervals are shared by many rows."""
-        parts = self._parts(first, last)
+        lows, counts, density = self._parts(first, last)
+        parts = counts * density
         total = parts.sum(axis=1)
         ends = np.cumsum(parts.ravel())
-        before = np.cumsum(total) - total
-        target = before[which] + rng.random(len(which)) * total[which]
+        target = (np.cumsum(total) - total)[which] + rng.random(len(which)) * total[which]
         width = parts.shape[1]
-        part = np.clip(np.searchsorted(ends, target, side="right"), which * width, which * width + width - 1)
-        part -= which * width
+        flat = np.searchsorted(ends, target, side="right")
+        flat = np.minimum(np.maximum(flat, which * width), which * width + width - 1)
+        number = lows.ravel()[flat] + np.floor(rng.random(len(which)) * counts.ravel()[flat]).astype(np.int64)
+        part = flat - which * width
         unit, place = self.units[part // len(self.pattern)], part % len(self.pattern)
-        low = _multiples(self.anchor + first[which], unit, place, self.block, len(self.pattern))
-        high = _multiples(self.anchor + last[which] + 1, unit, place, self.block, len(self.pattern))
-        number = low + np.floor(rng.random(len(which)) * np.maximum(high - low, 1)).astype(np.int64)
-        each = self.block // unit
-        value = (number // each) * self.block * len(self.pattern) + place * self.block + number % each * unit
+        if len(self.pattern) == 1:  # no period: multiples follow each other
+            value = number * unit
+        else:
+            period, inside = np.divmod(number, self.block // unit)
+            value = (period * len(self.pattern) + place) * self.block + inside * unit
         return np.asarray(np.clip(value - self.anchor, first[which], last[which]), dtype=np.int64)
 
-    def _parts(self, first: IntArray, last: IntArray) -> FloatArray:
-        """Density of each interval by unit and place, shape (m, R · H)."""
+    def _parts(self, first: IntArray, last: IntArray) -> tuple[IntArray, IntArray, FloatArray]:
+        """By unit and place: multiples below each interval and inside it, shape (m, R · H); density, shape (R · H,)."""
         unit = np.repeat(self.units, len(self.pattern))[None, :]
         place = np.tile(np.arange(len(self.pattern)), len(self.units))[None, :]
         density = np.repeat(self.weight, len(self.pattern)) * np.tile(self.pattern, len(self.units))
         low = _multiples(self.anchor + first[:, None], unit, place, self.block, len(self.pattern))
         high = _multiples(self.anchor + last[:, None] + 1, unit, place, self.block, len(self.pattern))
-        return np.asarray((high - low) * density, dtype=np.float64)
+        return low, high - low, density
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         """For storage; `anchor` and `block` stand in the JSON."""
