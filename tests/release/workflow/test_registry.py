@@ -374,6 +374,22 @@ def test_who_may_not_vote(made: World) -> None:
     unchanged(made, RefusedError, "already approved", lambda: made.approve(release, BEN))
 
 
+def test_a_vote_on_what_is_no_longer_up_for_review_is_refused(made: World) -> None:
+    release = made.propose().release
+    made.make(release)
+    seen = case_of(made, release).binding
+    made.registry.send_back(release, comment="", by=BEN)
+    made.make(release)
+    unchanged(
+        made,
+        TransitionError,
+        "has changed since",
+        lambda: made.registry.vote(release, Decision.APPROVE, by=CORA, seen=seen),
+    )
+    now = case_of(made, release).binding
+    assert made.registry.vote(release, Decision.APPROVE, by=CORA, seen=now) is State.PARTIALLY_REVIEWED
+
+
 def test_one_reject_ends_it(made: World) -> None:
     release = made.propose().release
     made.make(release)
