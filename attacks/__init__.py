@@ -6,6 +6,7 @@ Adding an attack is one file and one line in `PROBES`. `SUITES` are the named se
 from __future__ import annotations
 
 from attacks import (
+    anonymeter_check,
     arena_size,
     classifier,
     copies,
@@ -52,6 +53,7 @@ PROBES: tuple[Attack | MembershipAttack | membership.Maximum, ...] = (
     qi_linkage.ATTACK,
     disclosure.ATTACK,
     one_run.ATTACK,
+    anonymeter_check.ATTACK,
 )
 """Every registered probe, in the order in which they run."""
 
@@ -67,7 +69,8 @@ QUICK = (
     "inference",
     "one_run_epsilon",
 )
-STANDARD = tuple(probe.name for probe in PROBES)
+STANDARD = tuple(probe.name for probe in PROBES if probe.name != anonymeter_check.NAME)
+DEEP = tuple(probe.name for probe in PROBES)
 
 SUITES: tuple[SuitePlan, ...] = (
     SuitePlan(
@@ -84,8 +87,8 @@ SUITES: tuple[SuitePlan, ...] = (
     ),
     SuitePlan(
         name="deep",
-        summary="Everything.",
-        probes=STANDARD,
+        summary="Everything in standard, and anonymeter itself as a cross-check.",
+        probes=DEEP,
         controls=True,
     ),
 )

@@ -156,23 +156,24 @@ def multivariate(
     return made.take(np.arange(min(len(made), wanted)))
 
 
-def queries(bench: Bench, mode: str) -> Queries:
-    """The attacker's predicates, from the release alone."""
-    return bench.once(("queries", mode), lambda: _queries(bench, mode))
+def queries(bench: Bench, mode: str, most: int | None = None) -> Queries:
+    """The attacker's predicates, from the release alone; at most so many (as `MOST` says where None)."""
+    wanted = MOST[mode] if most is None else most
+    return bench.once(("queries", mode, wanted), lambda: _queries(bench, mode, wanted))
 
 
-def outcomes(bench: Bench, mode: str) -> tuple[Bool, Bool]:
+def outcomes(bench: Bench, mode: str, most: int | None = None) -> tuple[Bool, Bool]:
     """For each predicate, whether it singles out among members and among as many controls."""
 
     def compute() -> tuple[Bool, Bool]:
         arms = equal_arms(bench)
-        asked = queries(bench, mode)
+        asked = queries(bench, mode, most)
         return asked.singled_out(arms[0]), asked.singled_out(arms[1])
 
-    return bench.once(("singled", mode), compute)
+    return bench.once(("singled", mode, most), compute)
 
 
-def _queries(bench: Bench, mode: str) -> Queries:
+def _queries(bench: Bench, mode: str, most: int) -> Queries:
     rng = bench.stream(f"{NAME}:{mode}")
     encoding = bench.encoding
 
@@ -182,7 +183,6 @@ def _queries(bench: Bench, mode: str) -> Queries:
             return univariate(table, encoding.missing_from, encoding.numeric)
         return multivariate(table, encoding.missing_from, encoding.numeric, wanted, rng)
 
-    most = MOST[mode]
     found = from_table(bench.synthetic, most)
     size = min(bench.targets.n_members, bench.targets.n_controls)
     for _ in range(SAMPLES):
