@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from release.errors import InputError
@@ -25,6 +26,26 @@ def pairs(option: str, given: Sequence[str] | None) -> dict[str, str]:
 def values(option: str, given: Sequence[str] | None) -> dict[str, Any]:
     """As `pairs`, with values read as JSON where they are JSON, else as text."""
     return {name: _value(text) for name, text in pairs(option, given).items()}
+
+
+def answers_of(file: Path | None, given: Sequence[str] | None) -> dict[str, str]:
+    """Answers of a YAML file (a map of texts), with those given one by one on top. Raises InputError."""
+    found = pairs("--answer", given)
+    if file is None:
+        return found
+    import yaml
+
+    try:
+        data = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(
+            f"{file.name} cannot be read as YAML", mend="write one `question: answer` a line"
+        ) from error
+    if not isinstance(data, dict) or not all(isinstance(part, str) for pair in data.items() for part in pair):
+        raise InputError(
+            f"{file.name} is not a map of questions and answers", mend="write one `question: answer` a line"
+        )
+    return {**data, **found}
 
 
 def _value(text: str) -> Any:

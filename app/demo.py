@@ -139,7 +139,7 @@ def _honest(tale: Tale, root: Path) -> Path:
     release = f"{tale.dataset}-1"
     _step(
         f"sluice release propose {tale.dataset} --epsilon {tale.epsilon} --policy {tale.policy} --partner {tale.partner}"
-        f" --target {tale.target} --rows 10000 --as ana",
+        f" --target {tale.target} --rows 10000 --answers {data / 'answers.yaml'} --as ana",
         root,
     )
     _say("3  Run it: charge, split, generate, attack, measure, judge. A minute or two.")

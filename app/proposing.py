@@ -59,6 +59,7 @@ class Proposal:
         cost: what one run costs; None for a baseline.
         share: the part of the population's lifetime cap that one run takes; None for a baseline.
         left: the part of the cap that is unspent now.
+        unanswered: questions that the partner's card should answer and this request does not.
     """
 
     request: Request
@@ -66,6 +67,7 @@ class Proposal:
     cost: PrivacyCost | None
     share: float | None
     left: float | None
+    unanswered: tuple[str, ...]
 
 
 def propose(workspace: Workspace, wish: Wish, *, by: Person) -> Proposal:
@@ -83,6 +85,7 @@ def propose(workspace: Workspace, wish: Wish, *, by: Person) -> Proposal:
         )
     budget = _budget(wish, schema)
     task = _task(wish, schema)
+    unanswered = _unanswered(wish, schema)
     rows = wish.rows if wish.rows is not None else min(schema.population_size, 100_000)
     if not 1 <= rows <= MAX_ROWS:
         raise InputError(
@@ -104,7 +107,14 @@ def propose(workspace: Workspace, wish: Wish, *, by: Person) -> Proposal:
         answers=wish.answers,
     )
     registry.submit(request.release, by=by)
-    return Proposal(request=request, description=plan.describe(), cost=plan.cost, share=share, left=left)
+    return Proposal(
+        request=request,
+        description=plan.describe(),
+        cost=plan.cost,
+        share=share,
+        left=left,
+        unanswered=unanswered,
+    )
 
 
 def plan_of(request: Request, schema: Schema) -> Plan:
@@ -122,6 +132,31 @@ def _budget(wish: Wish, schema: Schema) -> Budget:
             mend="give a smaller --delta, or leave it out",
         )
     return Budget(epsilon=wish.epsilon, delta=delta)
+
+
+def _unanswered(wish: Wish, schema: Schema) -> tuple[str, ...]:
+    """Texts of the required questions without an answer. Raises InputError for an answer that fits no question."""
+    from release.quality.questions import LONGEST, QUESTIONS, required_of
+
+    known = {question.key: question for question in QUESTIONS}
+    for key, answer in wish.answers.items():
+        if key not in known:
+            raise InputError(f"{key!r} is no question", mend=f"the questions are {', '.join(known)}")
+        choices = known[key].choices
+        if choices and answer not in choices:
+            raise InputError(f"{key!r} is answered {answer[:40]!r}", mend=f"answer {' or '.join(choices)}")
+        if len(answer) > LONGEST:
+            raise InputError(
+                f"the answer to {key!r} has {len(answer):,} characters, at most {LONGEST:,}",
+                mend="shorten it",
+            )
+    if wish.purpose is Purpose.BASELINE:
+        return ()
+    return tuple(
+        f"{question.key}: {question.text}"
+        for question in required_of(wish.purpose, schema.provenance)
+        if not wish.answers.get(question.key, "").strip()
+    )
 
 
 def _task(wish: Wish, schema: Schema) -> Task | None:

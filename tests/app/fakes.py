@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from policies import builtin
+from policies.format import parse
 from release.data.table import OUTSIDE_LEVEL, Column, Table
 from release.errors import PlanError
 from release.privacy.accounting import cost
@@ -122,18 +124,29 @@ class FakeGenerator:
         raise NotImplementedError
 
 
-PROBES = (
-    "arena",
-    "copies",
-    "dcr",
-    "near_subset",
-    "membership",
-    "singling_out",
-    "linkability",
-    "inference",
-    "one_run_epsilon",
-)
 QUALITY = ("marginals", "tstr", "bias", "tails", "missingness", "rules")
+COUNTS = {("arena", "members"): 6000.0, ("arena", "controls"): 6000.0, ("marginals", "declared_slices"): 0.0}
+
+
+def asked():
+    """What the built-in tiers ask for: figures with a value that meets them all, and probes with controls."""
+    figures, probes = {}, set()
+    for document in builtin().values():
+        for rule in parse(document).rules:
+            if rule.kind == "controls":
+                probes.update(rule.probes)
+            figure = getattr(rule, "figure", None)
+            if figure is None:
+                continue
+            for pattern in figure.subjects:
+                if not pattern.startswith("slice:"):
+                    value = 1.0 if rule.kind == "ratio" else 0.0
+                    figures[figure.probe, figure.metric, "ill" if pattern == "*" else pattern] = sure(value)
+            probes.update((figure.probe, *rule.vouched_by) if rule.needs_controls else ())
+    figures["one_run_epsilon", "epsilon_lower_bound", ""] = sure(0.0)
+    for (probe, metric), value in COUNTS.items():
+        figures[probe, metric, ""] = sure(value)
+    return figures, tuple(sorted(probes))
 
 
 def sure(value, trials=10_000):
@@ -153,21 +166,8 @@ class FakeSuite:
         self.ran.append((candidate, rng.integers(1 << 30)))
         if self.raises:
             raise self.raises[0]
-        good = {
-            ("arena", "members", ""): sure(6000.0),
-            ("arena", "controls", ""): sure(6000.0),
-            ("copies", "excess_exact_share", ""): sure(0.0),
-            ("copies", "excess_partial_share", ""): sure(0.0),
-            ("membership", "max_tpr_at_fpr_1pct", ""): sure(0.01),
-            ("membership", "max_tpr_at_fpr_10pct", "vulnerable-300"): sure(0.1),
-            ("singling_out", "excess_risk", "univariate"): sure(0.0),
-            ("singling_out", "excess_risk", "multivariate"): sure(0.0),
-            ("linkability", "excess_risk", ""): sure(0.0),
-            ("inference", "risk_difference", "ill"): sure(0.0),
-            ("inference", "excess_risk", "ill"): sure(0.0),
-            ("one_run_epsilon", "epsilon_lower_bound", ""): sure(0.0),
-        }
-        evidence = self._evidence(good)
+        figures, probes = asked()
+        evidence = self._evidence({key: value for key, value in figures.items() if key[0] not in QUALITY})
         controls = tuple(
             Control(
                 probe=probe,
@@ -177,7 +177,7 @@ class FakeSuite:
                 p_value=0.001 if kind is ControlKind.PLANTED_LEAK else 0.5,
                 share=0.1 if kind is ControlKind.PLANTED_LEAK else 0.0,
             )
-            for probe in PROBES[1:]
+            for probe in probes
             for kind in ControlKind
         )
         exhibit = Exhibit(
@@ -186,24 +186,19 @@ class FakeSuite:
         return EvidenceSet(
             candidate=candidate,
             suite=suite,
-            probes=PROBES,
+            probes=tuple(sorted({item.probe for item in evidence} | set(probes))),
             evidence=evidence,
             controls=controls,
             exhibits=(exhibit,),
         )
 
     def measure(self, arena, rng, progress=None, names=None):
-        good = {
-            ("marginals", "tvd_1way_worst", ""): sure(0.01),
-            ("marginals", "tvd_2way_mean", ""): sure(0.01),
-            ("marginals", "declared_slices", ""): sure(0.0),
-            ("tstr", "loss", "ill"): sure(0.0),
-            ("bias", "outcome_gap_amplification", "colour"): sure(0.0),
-            ("tails", "outlier_rate_ratio", ""): sure(1.0),
-            ("missingness", "missing_rate_difference", ""): sure(0.0),
-            ("rules", "violations", ""): sure(0.0),
-        }
-        return (ProbeReport(evidence=self._evidence(good)),)
+        figures, _ = asked()
+        return (
+            ProbeReport(
+                evidence=self._evidence({key: value for key, value in figures.items() if key[0] in QUALITY})
+            ),
+        )
 
     def _evidence(self, good):
         wanted = {key: self.figures.get(key, outcome) for key, outcome in good.items()}
@@ -214,4 +209,4 @@ class FakeSuite:
         )
 
 
-__all__ = ["PROBES", "QUALITY", "SCHEMA", "FakeGenerator", "FakeSuite", "sure", "toy_csv"]
+__all__ = ["QUALITY", "SCHEMA", "FakeGenerator", "FakeSuite", "sure", "toy_csv"]
