@@ -14,7 +14,7 @@ import numpy as np
 
 from attacks.bench import F64, Bench
 from release.protocols import Arena, Progress, no_progress
-from release.records import ProbeReport
+from release.records import Exhibit, ProbeReport
 
 
 class Leak(StrEnum):
@@ -69,7 +69,7 @@ class MembershipAttack:
     Attributes:
         score: (bench, progress) → (U,) scores, one per unit of `bench.targets`; None where it cannot be had, and the
             reason is in `needs`. needs: what is missing when there is no score. The others as in `Attack`.
-        answers_for: the planted leaks that it must catch. blind: whether scores never see who is a member (else they are
+        answers_for: the planted leaks that it must catch. explain: more exhibits, made only where something was found. blind: whether scores never see who is a member (else they are
             cross-fitted).
     """
 
@@ -80,13 +80,20 @@ class MembershipAttack:
     score: Callable[[Bench, Progress], F64 | None]
     needs: str = ""
     answers_for: tuple[Leak, ...] = ()
+    explain: Callable[[Bench], tuple[Exhibit, ...]] | None = None
     blind: bool = True
 
     def scores(self, bench: Bench, progress: Progress = no_progress) -> F64 | None:
-        """The scores on this bench, computed once; None where they cannot be had (an empty release, what `needs` says)."""
+        """The scores on this bench, computed once; None where they cannot be had (an empty release, what `needs` says).
+
+        Raises ValueError where a score is no number: ranked, NaN would look like an attack that finds nobody.
+        """
         if not bench.synthetic.n_rows:
             return None
-        return bench.once(("score", self.name), lambda: self.score(bench, progress))
+        found = bench.once(("score", self.name), lambda: self.score(bench, progress))
+        if found is not None and np.isnan(found).any():
+            raise ValueError(f"{self.name} gave scores that are no numbers")
+        return found
 
     def measure(
         self, arena: Arena, rng: np.random.Generator, progress: Progress = no_progress

@@ -12,6 +12,7 @@ import numpy as np
 from attacks.attack import Adversary, Leak, MembershipAttack
 from attacks.bench import F64, Bench
 from release.protocols import Progress
+from release.records import Exhibit
 
 SMALLEST = 1e-4
 """Added to distances (sums over columns), so that a copy is very near and not infinitely so."""
@@ -24,6 +25,12 @@ def _score(bench: Bench, progress: Progress) -> F64 | None:
     if reference is not None:
         score = score + np.log(reference.distance[:, 0].astype(np.float64) + SMALLEST)
     return bench.targets.per_unit(score)
+
+
+def _explain(bench: Bench) -> tuple[Exhibit, ...]:
+    from attacks.explain import without_columns
+
+    return without_columns("dcr", bench, SMALLEST)
 
 
 ATTACK = MembershipAttack(
@@ -39,5 +46,6 @@ ATTACK = MembershipAttack(
     ),
     paper="log-ratio form of distance to the closest record; TPR at low FPR after Carlini and others (2112.03570)",
     score=_score,
+    explain=_explain,
     answers_for=(Leak.VERBATIM, Leak.ISOLATED),
 )

@@ -8,18 +8,23 @@ never clipped. Columns are dealt to the halves by their entropy in the release, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from attacks.attack import Adversary, Attack
 from attacks.bench import Bench, Bool
-from attacks.distances import Neighbours
+from attacks.distances import Neighbours, nearest
 from attacks.encoding import I64
+from attacks.explain import linked_without
 from attacks.statistics import excess_risk
 from release.protocols import Progress
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 
 NAME = "linkability"
 NEIGHBOURS = 5
+EXPLAINED = 500
+"""Units of each arm on which the counterfactual is computed."""
 
 
 def halves(bench: Bench) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -97,7 +102,39 @@ def _run(bench: Bench, progress: Progress) -> ProbeReport:
             ],
         },
     )
-    return ProbeReport(evidence=(_evidence(outcome),), exhibits=(exhibit,))
+    more: tuple[Exhibit, ...] = ()
+    if isinstance(outcome, Measured) and outcome.low > 0:
+        more = linked_without(NAME, *_counterfactual(bench))
+    return ProbeReport(evidence=(_evidence(outcome),), exhibits=(exhibit, *more))
+
+
+def _counterfactual(bench: Bench) -> tuple[float, list[tuple[str, float]]]:
+    """R on some units, and R without each column in turn (of its half only: the other half's search is shared)."""
+    targets = bench.targets
+    rows = np.flatnonzero(targets.unit < 0)
+    for arm in (targets.is_member, ~targets.is_member):
+        chosen = np.flatnonzero(arm)[:EXPLAINED]
+        rows = np.concatenate([rows, np.flatnonzero(np.isin(targets.unit, chosen))])
+    part = targets.rows.take(rows)
+    member = targets.is_member[targets.unit[rows]]
+
+    def search(columns: Sequence[int]) -> Neighbours:
+        return nearest(part, bench.synthetic, NEIGHBOURS, np.array(columns, np.int64))
+
+    def risk(one: Neighbours, other: Neighbours) -> float:
+        linked = linked_rows(one, other)
+        rates = float(linked[member].mean()), float(linked[~member].mean())
+        return (rates[0] - rates[1]) / (1.0 - rates[1]) if rates[1] < 1 else 0.0
+
+    first, second = halves(bench)
+    whole = search(first), search(second)
+    left = []
+    for half, other in ((first, whole[1]), (second, whole[0])):
+        if len(half) < 2:
+            continue
+        for column in half:
+            left.append((bench.encoding.names[column], risk(search([c for c in half if c != column]), other)))
+    return risk(*whole), left
 
 
 def _evidence(outcome: Measured | NotMeasured) -> Evidence:

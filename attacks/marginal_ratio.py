@@ -13,6 +13,7 @@ from attacks.attack import Adversary, MembershipAttack
 from attacks.bench import F64, Bench
 from attacks.marginals import binned, cliques
 from release.protocols import Progress
+from release.records import Exhibit
 
 
 def _score(bench: Bench, progress: Progress) -> F64 | None:
@@ -25,6 +26,12 @@ def _score(bench: Bench, progress: Progress) -> F64 | None:
         total += tables.ratio(clique)
         progress(done / len(used), f"marginal {done:,} of {len(used):,}")
     return bench.targets.per_unit(total / len(used))
+
+
+def _explain(bench: Bench) -> tuple[Exhibit, ...]:
+    from attacks.explain import telling_marginals
+
+    return telling_marginals("marginal_ratio", bench)
 
 
 ATTACK = MembershipAttack(
@@ -40,5 +47,6 @@ ATTACK = MembershipAttack(
     ),
     paper="MAMA-MIA 2410.05506",
     score=_score,
+    explain=_explain,
     needs="there is no reference: strangers' records to compare with",
 )

@@ -38,7 +38,21 @@ def report(attack: MembershipAttack, bench: Bench, progress: Progress) -> ProbeR
         evidence.extend(_figures(attack.name, subject, scores, chosen, bench.targets.is_member, needs))
     if scores is not None and bench.targets.n_members and bench.targets.n_controls:
         exhibits = [_roc(attack.name, scores, bench), _top(attack.name, scores, bench)]
+        if attack.explain is not None and _found(evidence):
+            progress(1.0, "explaining what was found")
+            exhibits.extend(attack.explain(bench))
     return ProbeReport(evidence=tuple(evidence), exhibits=tuple(exhibits))
+
+
+def _found(evidence: Sequence[Evidence]) -> bool:
+    """Whether the lower end of the rate at 1 % false alarms lies above what guessing gives."""
+    return any(
+        one.subject == ""
+        and one.metric == "tpr_at_fpr_1pct"
+        and isinstance(one.outcome, Measured)
+        and one.outcome.low > FPRS["1pct"]
+        for one in evidence
+    )
 
 
 def maximum(attacks: Sequence[MembershipAttack], bench: Bench, progress: Progress) -> ProbeReport:

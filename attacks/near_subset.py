@@ -14,6 +14,7 @@ from attacks.bench import F64, Bench
 from attacks.distances import Matches, best_match
 from attacks.encoding import Encoded
 from release.protocols import Progress, no_progress
+from release.records import Exhibit
 
 
 def matched_bits(bench: Bench, matches: Matches, base: Encoded) -> F64:
@@ -61,6 +62,12 @@ def _score(bench: Bench, progress: Progress) -> F64 | None:
     return bench.targets.per_unit(bits if strangers is None else bits - strangers)
 
 
+def _explain(bench: Bench) -> tuple[Exhibit, ...]:
+    from attacks.explain import matched_columns
+
+    return matched_columns("near_subset", bench)
+
+
 ATTACK = MembershipAttack(
     name="near_subset",
     summary=(
@@ -74,5 +81,6 @@ ATTACK = MembershipAttack(
     ),
     paper="column-subset near match; tree model after Chow and Liu 1968",
     score=_score,
+    explain=_explain,
     answers_for=(Leak.VERBATIM, Leak.PARTIAL_COLUMNS),
 )

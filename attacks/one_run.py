@@ -92,6 +92,11 @@ def _outcome(bench: Bench, progress: Progress) -> Measured | NotMeasured:
         )
     is_member = bench.targets.is_member
     m = len(is_member)
+    units = bench.arena.members.n_units + bench.arena.controls.n_units
+    if m != units:
+        return NotMeasured(
+            reason=f"{m:,} of {units:,} coin units are attacked, chosen arm by arm: their coins are not independent any more"
+        )
     r = guesses(m)
     if m < 2 * r:
         return NotMeasured(reason=f"{m:,} units are too few for {r} guesses", needed=2 * r)

@@ -18,7 +18,7 @@ from attacks.bench import Bench
 from attacks.controls import instruments, run_controls
 from attacks.membership import Maximum
 from release.canonical import Sha256
-from release.errors import InputError
+from release.errors import InputError, ReleaseError
 from release.protocols import Arena, Progress, Suite, no_progress
 from release.records import Control, Evidence, EvidenceSet, Exhibit, NotMeasured, ProbeReport
 
@@ -113,7 +113,9 @@ def _guarded(probe: BenchProbe, bench: Bench, progress: Progress) -> ProbeReport
     """A probe's report; its failure as a value that blocks. The reason names the error's kind, never a cell."""
     try:
         return probe.run(bench, progress)
-    except (ArithmeticError, LookupError, ValueError, MemoryError) as error:
+    except (OSError, ReleaseError):
+        raise  # not the probe's fault: the evaluation can be resumed
+    except Exception as error:  # noqa: BLE001 - whatever went wrong blocks, and does not hide the other probes
         return ProbeReport(
             evidence=(
                 Evidence(

@@ -219,3 +219,50 @@ def test_an_empty_release_is_no_crash(calm):
     assert all(e.metric != "failed" for e in result.evidence), [
         e for e in result.evidence if e.metric == "failed"
     ]
+
+
+def test_what_was_found_is_explained(copied, calm):
+    found, _ = evaluated(copied, "quick")
+    by = {(e.probe, e.title): e for e in found.exhibits}
+    counterfactual = by["dcr", "What would be left without a column"]
+    assert counterfactual.data["rows"][0][0] == "(nothing)"
+    assert counterfactual.data["rows"][0][1] > 0.9
+    assert by["linkability", "What would be left without a column"].data["rows"]
+    assert by["near_subset", "Columns in which the telling matches agree"].data["bars"]
+    roc = next(e for e in found.exhibits if e.kind == "roc")
+    assert len(roc.data["fpr"]) == len(roc.data["tpr"])
+    assert roc.data["ceiling"] is None
+    calmly, _ = evaluated(calm, "quick")
+    assert "What would be left without a column" not in {e.title for e in calmly.exhibits}
+
+
+def test_exhibits_hold_no_cells(copied):
+    """Top units are shown by surrogate ids: the arm's letter and a number."""
+    found, _ = evaluated(copied, "quick")
+    for exhibit in found.exhibits:
+        for unit in exhibit.data.get("top_units", []):
+            assert unit[0] in "mc"
+            assert unit[1:].isdigit()
+    top = next(e for e in found.exhibits if e.title == "The units that look most like members")
+    assert all(row[0][0] in "mc" for row in top.data["rows"])
+
+
+def test_the_dp_ceiling_stands_beside_the_roc(calm):
+    from dataclasses import replace
+
+    from release.records import Accountant, Adjacency, PrivacyCost
+
+    claim = PrivacyCost(
+        epsilon=1.0,
+        delta=1e-6,
+        unit="row",
+        max_rows_per_unit=1,
+        adjacency=Adjacency.ADD_REMOVE_UNIT,
+        accountant=Accountant.ZCDP,
+        events=(),
+    )
+    result, figures = evaluated(replace(calm, claim=claim), "quick")
+    roc = next(e for e in result.exhibits if e.kind == "roc")
+    assert roc.data["ceiling"][0] == pytest.approx(min(1, np.e * roc.data["fpr"][0] + 1e-6))
+    assert all(c <= 1 for c in roc.data["ceiling"])
+    assert figures["one_run_epsilon", "epsilon_lower_bound", ""].low <= 1.0
