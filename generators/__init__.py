@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from generators.aim import AimFitter
-from generators.auto import AutoFitter
+from generators.auto import plan_auto
 from generators.family import MarginalGenerator
 from generators.independent import IndependentFitter
 from generators.mst import MstFitter
@@ -20,7 +20,7 @@ _ALL: tuple[Generator, ...] = (
     MarginalGenerator(
         name="auto",
         summary="the default: a tree of pairs refined where it fits worst; seconds; best at every budget measured",
-        planner=AutoFitter.plan,
+        planner=plan_auto,
     ),
     MarginalGenerator(
         name="aim",

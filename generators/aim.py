@@ -25,6 +25,9 @@ from release.errors import PlanError
 from release.protocols import Progress
 from release.records import DpEvent, Mechanism
 
+MOST_ATTRIBUTES = 80
+"""With more, rounds over all pairs take minutes: `wide` serves."""
+
 _MEASURE = 0.9
 """Share of a round's ρ that measures; the rest chooses (the paper's)."""
 
@@ -43,6 +46,11 @@ class AimFitter:
     def plan(cls, assignment: Assignment, options: Mapping[str, Any]) -> Self:
         """Option `rounds`: whole, from the number of attributes + 1 to 10,000."""
         d = assignment.attributes
+        if d > MOST_ATTRIBUTES:
+            raise PlanError(
+                f"aim would compare all pairs of {d} attributes round by round; it takes at most {MOST_ATTRIBUTES}",
+                mend="use auto or wide",
+            )
         rounds = options.get("rounds", math.ceil(_ROUNDS_PER_ATTRIBUTE * d) + 1)
         if isinstance(rounds, bool) or not isinstance(rounds, int) or not d < rounds <= 10_000:
             raise PlanError(

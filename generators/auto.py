@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
+from generators.aim import MOST_ATTRIBUTES
 from generators.core.candidates import Candidates
 from generators.core.domain import Clique, Domain, StructuralZeros
 from generators.core.estimates import expected_counts
@@ -22,7 +23,8 @@ from generators.core.measurer import Measurer, exponential_epsilon, gaussian_sig
 from generators.core.spanning import NOISE_L1, choose_tree
 from generators.core.stages import Beginning, measure_one_way
 from generators.core.views import View
-from generators.fitter import Assignment, Outcome
+from generators.fitter import Assignment, Fitter, Outcome
+from generators.wide import WideFitter
 from release.protocols import Progress
 from release.records import DpEvent, Mechanism
 
@@ -73,11 +75,6 @@ class AutoFitter:
 
     assignment: Assignment
     shares: Shares
-
-    @classmethod
-    def plan(cls, assignment: Assignment, _options: Mapping[str, Any]) -> Self:
-        """Plan with the default shares."""
-        return cls(assignment=assignment, shares=Shares())
 
     @property
     def events(self) -> tuple[DpEvent, ...]:
@@ -268,3 +265,10 @@ class _Refinement:
             start=self.fitted,
             iterations=iterations,
         )
+
+
+def plan_auto(assignment: Assignment, options: Mapping[str, Any]) -> Fitter:
+    """Connect, explore and consolidate, or `wide` where the attributes are many."""
+    if assignment.attributes > MOST_ATTRIBUTES:
+        return WideFitter.plan(assignment, options)
+    return AutoFitter(assignment=assignment, shares=Shares())

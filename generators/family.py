@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from generators.core.counting import Rows
 from generators.core.domain import Domain, StructuralZeros
 from generators.core.measurer import Measurer, RhoFilter
-from generators.encoding import Encoding, EncodingPlan, plan_encoding
+from generators.encoding import Encoding, EncodingOptions, EncodingPlan, plan_encoding
 from generators.fitter import Assignment, Fitter
 from generators.model import MarginalModel, load_model
 from release.data.schema import ColumnKind, Schema
@@ -162,6 +162,14 @@ class MarginalGenerator:
             targets=tuple(k for k, name in enumerate(columns) if task is not None and name == task.target),
             most_cells=memory * 2**20 / _BYTES_PER_CELL,
         )
+        most_levels = EncodingOptions.parse(options.get("encoding")).max_levels
+        need = sum(min(len(c.spec.levels or ()), most_levels) for c in encoding.columns)
+        if need > assignment.most_cells:
+            raise PlanError(
+                f"the columns' own marginals have {need:,} cells; memory_mib = {memory} holds "
+                f"{assignment.most_cells:,.0f} of the junction tree",
+                mend="raise memory_mib, lower the encoding's max_levels, or declare smaller domains",
+            )
         own = {name: value for name, value in options.items() if name in self.own_options}
         fitter = self.planner(assignment, own)
         cost = accounting.cost(

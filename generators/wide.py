@@ -8,7 +8,7 @@ tree stays small; then all are measured in one go, the budget shared by size (as
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any, Self
@@ -34,6 +34,9 @@ _MORE = 0.5
 
 _SIZE_POWER = 0.67
 """A pair of c cells gets a share of ρ ∝ c^0.67: what minimises the sum of L1 errors."""
+
+_MOST_PAIRS = 4_000
+"""With more pairs than this each further choice looks at a share of them: exact choices take time for each score."""
 
 _MOST_CELLS = 2e5
 """Cells of the junction tree that further pairs may make: inference stays in seconds."""
@@ -129,15 +132,12 @@ class WideFitter:
             contest = measurer.contest([full_view(pair) for pair in pairs], estimates, penalties=penalties)
             cap = min(_MOST_CELLS, assignment.most_cells)
             forced = [factor.clique for factor in zeros]
-            left = list(range(len(pairs)))
-            for _ in range(self._more()):
-                sizes = junction.candidate_cells(domain, chosen + forced, [pairs[k] for k in left])
-                left = [k for k, cells in zip(left, sizes, strict=True) if cells <= cap]
-                if not left:
-                    break
-                best = contest.choose(left, self._epsilon(), "choose pairs")
-                chosen.append(pairs[best])
-                left.remove(best)
+            for batch in _batches(len(pairs), self._more(), measurer.generator()):
+                best = contest.choose(batch, self._epsilon(), "choose pairs")
+                batch.remove(best)
+                # Asked of the winner alone: asking it of every pair would take longer than all the rest.
+                if junction.tree_cells(domain, [*chosen, *forced, pairs[best]]) <= cap:
+                    chosen.append(pairs[best])
             shares = np.array([float(domain.cells(pair)) ** _SIZE_POWER for pair in chosen])
             rho = (1.0 - _ONE_WAY - _CHOOSE) * assignment.rho * (1.0 - 1e-9)
             for pair, share in zip(chosen, shares / shares.sum(), strict=True):
@@ -159,3 +159,17 @@ class WideFitter:
             measurements=tuple(measurements),
             zeros=tuple(zeros),
         )
+
+
+def _batches(pairs: int, choices: int, rng: np.random.Generator) -> Iterator[list[int]]:
+    """The pairs that each choice looks at: all that are left, or, of very many, a share drawn beforehand.
+
+    The caller removes the winner from the list it is given.
+    """
+    if pairs > _MOST_PAIRS:
+        for part in np.array_split(rng.permutation(pairs), choices):
+            yield part.tolist()
+        return
+    left = list(range(pairs))
+    for _ in range(min(choices, pairs)):
+        yield left

@@ -22,6 +22,9 @@ IntTable = npt.NDArray[np.int64]
 
 _BLOCK_CELLS = 1 << 15
 """Cells of a block: 128 KiB of int32, so that it stays in a core's cache beside the rows."""
+_GREEDY = 2_500
+"""With more wanted marginals than this the greedy cover would take longer than it saves."""
+
 _CHUNK = 1 << 13
 _THREADS = 2
 
@@ -155,6 +158,8 @@ def cover(domain: Domain, cliques: Sequence[Clique]) -> list[tuple[Clique, list[
     Greedy: start from a wanted clique that is not covered yet, add the attribute that covers most further ones while the
     table stays in cache. 105 pairs of 15 small attributes become about 30 blocks.
     """
+    if len(cliques) > _GREEDY:
+        return _cover_by_groups(domain, cliques)
     left = dict.fromkeys(sorted(set(cliques), key=lambda clique: (-domain.cells(clique), clique)))
     pairs = {clique for clique in left if len(clique) == 2}
     blocks: list[tuple[Clique, list[Clique]]] = []
@@ -179,6 +184,27 @@ def cover(domain: Domain, cliques: Sequence[Clique]) -> list[tuple[Clique, list[
             del left[clique]
             pairs.discard(clique)
         blocks.append((tuple(sorted(block)), members))
+    return blocks
+
+
+def _cover_by_groups(domain: Domain, cliques: Sequence[Clique]) -> list[tuple[Clique, list[Clique]]]:
+    """A quick cover for very many pairs: attributes in groups, a block for each two groups; the rest by themselves."""
+    group = [0] * len(domain)
+    number, cells = 0, 1
+    for attribute, size in enumerate(domain.sizes):
+        if cells * size > _BLOCK_CELLS**0.5:
+            number, cells = number + 1, 1
+        group[attribute] = number
+        cells *= size
+    members: dict[tuple[int, int], list[Clique]] = {}
+    blocks: list[tuple[Clique, list[Clique]]] = []
+    for clique in dict.fromkeys(cliques):
+        if len(clique) == 2:
+            members.setdefault((group[clique[0]], group[clique[1]]), []).append(clique)
+        else:
+            blocks.append((clique, [clique]))
+    for pairs in members.values():
+        blocks.append((tuple(sorted({a for pair in pairs for a in pair})), pairs))
     return blocks
 
 

@@ -19,64 +19,77 @@ from generators.core.jit import kernel
 
 @kernel
 def _eliminate(adjacency: Any, log_sizes: Any, by_fill: bool, members: Any) -> float:
-    """Eliminate all vertices greedily; the total number of cells of the elimination cliques (not only maximal ones).
+    """Eliminate all vertices greedily; the total number of cells of the maximal elimination cliques.
 
     adjacency: (d, d) bool, destroyed. members: (d, d) bool, row t becomes the t-th elimination clique.
     by_fill: choose the vertex with the fewest fill edges (then the smallest clique), else the smallest clique.
     """
     d = adjacency.shape[0]
     alive = np.ones(d, dtype=np.bool_)
-    total = 0.0
+    weight = np.empty(d)
+    eliminated = np.empty(d, dtype=np.int64)
+    absorbed_by = np.zeros(d, dtype=np.bool_)
+    degree = np.zeros(d, dtype=np.int64)
     neighbours = np.empty(d, dtype=np.int64)
+    for v in range(d):
+        weight[v] = log_sizes[v]
+        for u in range(d):
+            if adjacency[v, u] and u != v:
+                weight[v] += log_sizes[u]
+    total = 0.0
     for step in range(d):
         best = -1
         best_fill = 1e300
-        best_size = 1e300
         for v in range(d):
             if not alive[v]:
                 continue
-            size = log_sizes[v]
-            count = 0
-            for u in range(d):
-                if alive[u] and u != v and adjacency[v, u]:
-                    size += log_sizes[u]
-                    neighbours[count] = u
-                    count += 1
             fill = 0.0
             if by_fill:
+                count = 0
+                for u in range(d):
+                    if alive[u] and u != v and adjacency[v, u]:
+                        neighbours[count] = u
+                        count += 1
                 for i in range(count):
                     for j in range(i):
                         if not adjacency[neighbours[i], neighbours[j]]:
                             fill += 1.0
-            if fill < best_fill or (fill == best_fill and size < best_size):
-                best, best_fill, best_size = v, fill, size
+            if best < 0 or fill < best_fill or (fill == best_fill and weight[v] < weight[best]):
+                best, best_fill = v, fill
         count = 0
         for u in range(d):
             members[step, u] = False
-        for u in range(d):
             if alive[u] and u != best and adjacency[best, u]:
                 neighbours[count] = u
                 count += 1
                 members[step, u] = True
         members[step, best] = True
-        for i in range(count):
-            for j in range(i):
-                adjacency[neighbours[i], neighbours[j]] = True
-                adjacency[neighbours[j], neighbours[i]] = True
+        eliminated[step] = best
+        degree[step] = count
         alive[best] = False
-        # A clique inside an earlier one costs nothing: it is absorbed.
+        for i in range(count):
+            a = neighbours[i]
+            weight[a] -= log_sizes[best]
+            for j in range(i):
+                b = neighbours[j]
+                if not adjacency[a, b]:
+                    adjacency[a, b] = True
+                    adjacency[b, a] = True
+                    weight[a] += log_sizes[b]
+                    weight[b] += log_sizes[a]
+        # A clique inside an earlier one costs nothing. It is inside one exactly where an earlier clique, less its own
+        # vertex, first meets the order here and has the same size.
         absorbed = False
         for earlier in range(step):
-            inside = True
-            for u in range(d):
-                if members[step, u] and not members[earlier, u]:
-                    inside = False
-                    break
-            if inside:
-                absorbed = True
-                break
+            if not absorbed_by[earlier] and members[earlier, best]:
+                absorbed_by[earlier] = True
+                if degree[earlier] == count + 1:
+                    absorbed = True
         if not absorbed:
-            total += np.exp(best_size)
+            size = log_sizes[best]
+            for i in range(count):
+                size += log_sizes[neighbours[i]]
+            total += np.exp(size)
     return total
 
 

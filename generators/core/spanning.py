@@ -9,11 +9,14 @@ import numpy as np
 
 from generators.core.domain import Clique
 from generators.core.inference import Fitted, FloatTable
-from generators.core.measurer import Measurer
+from generators.core.measurer import Contest, Measurer
 from generators.core.views import View, full_view
 
 NOISE_L1 = math.sqrt(2.0 / math.pi)
 """E|noise| of a cell, in σ."""
+
+_MOST_PAIRS = 4_000
+"""With more pairs than this each exponential mechanism over all of them would take long."""
 
 
 def choose_tree(
@@ -48,6 +51,8 @@ def choose_tree(
     ]
     penalties = NOISE_L1 * sigma * np.array([float(views.cells(view)) for view in candidates])
     contest = measurer.contest(candidates, estimates, penalties=penalties)
+    if len(pairs) > _MOST_PAIRS:
+        return _attach(contest, candidates, one_way, epsilon)
     chosen: list[View] = []
     while True:
         open_views = [
@@ -59,3 +64,20 @@ def choose_tree(
         chosen.append(view)
         left, right = (component[a] for a in view.clique)
         component = [left if c == right else c for c in component]
+
+
+def _attach(
+    contest: Contest, candidates: list[View], one_way: list[FloatTable], epsilon: float
+) -> list[View]:
+    """One attribute after another joins those before it, the most informative (by noisy entropy) first.
+
+    Each choice is among the pairs of one attribute, so that all choices together look at each pair once.
+    """
+    entropy = [-float(np.sum(p * np.log(np.maximum(p, 1e-300)))) for p in one_way]
+    rank = {
+        attribute: k for k, attribute in enumerate(sorted(range(len(one_way)), key=lambda a: -entropy[a]))
+    }
+    waiting: dict[int, list[int]] = {}
+    for k, view in enumerate(candidates):
+        waiting.setdefault(max(rank[a] for a in view.clique), []).append(k)
+    return [candidates[contest.choose(waiting[k], epsilon, "choose tree")] for k in sorted(waiting)]
