@@ -26,7 +26,7 @@ from generators.encoding.hierarchy import Hierarchy
 from generators.encoding.tree import project
 from generators.encoding.wanted import Wanted
 from release.data.schema import OUTSIDE_LEVEL, ColumnSpec
-from release.data.table import Column
+from release.data.table import Column, recode
 from release.protocols import NoiseSource
 from release.records import DpEvent, Mechanism
 
@@ -196,8 +196,8 @@ class PooledPlan:
     def fit(self, column: Column, noise: NoiseSource) -> CodedCode:
         """Count every public value, and pool what is rare."""
         values = (*(self.spec.levels or ()), OUTSIDE_LEVEL)
-        found = column.values[column.present].astype(np.int64)
-        counts = np.bincount(found[found >= 0], minlength=len(values)).astype(np.int64)
+        found = (column.values if column.levels == values else recode(column, values))[column.present]
+        counts = np.bincount(found.astype(np.int64), minlength=len(values)).astype(np.int64)
         sigma = self.multiplier * self.rows
         noisy = noise.discrete_gaussian(counts, sigma).astype(np.float64)
         fullest = np.argsort(-noisy, kind="stable")[: self.most]

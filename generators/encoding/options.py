@@ -22,6 +22,15 @@ class Binner(StrEnum):
     """Recursive exponential mechanism (2110.05429) for the bins, then one noisy histogram for the shape."""
 
 
+WHOLE = (
+    ("max_bins", 2, 65_000),
+    ("identity", 1, 65_000),
+    ("fan_out", 2, 4_096),
+    ("max_levels", 2, 65_000),
+)
+REAL = (("bin_mass", 1e6), ("texture", 0.9))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodingOptions:
     """Options of `plan_encoding`. All are public.
@@ -51,19 +60,19 @@ class EncodingOptions:
     weights: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
-        limits = {
-            "max_bins": (2, 65_000),
-            "identity": (1, 65_000),
-            "fan_out": (2, 4_096),
-            "bin_mass": (0.0, 1e6),
-            "texture": (0.0, 0.9),
-            "max_levels": (2, 65_000),
-        }
-        for name, (low, high) in limits.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
+        for name, low, high in WHOLE:
+            value: object = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
                 raise PlanError(
-                    f"encoding option {name} = {value} is not in [{low}, {high}]", mend=f"set {name} inside"
+                    f"encoding option {name} = {value} is not a whole number in [{low}, {high}]",
+                    mend="choose one inside",
+                )
+        for name, limit in REAL:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= limit:
+                raise PlanError(
+                    f"encoding option {name} = {value} is not a number in [0, {limit:g}]",
+                    mend="choose one inside",
                 )
         for name, numbers in (("weights", [w for _, w in self.weights]), ("shares", list(self.shares))):
             if any(not 0 < number < 1e6 for number in numbers):

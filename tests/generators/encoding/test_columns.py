@@ -300,6 +300,8 @@ REFUSED = {
     "unknown option": (lambda: {"bins": 3}, "unknown encoding options"),
     "unknown binner": (lambda: {"binner": "kmeans"}, "wrong value"),
     "too few bins": (lambda: {"max_bins": 1}, "max_bins = 1"),
+    "half a bin": (lambda: {"max_bins": 20.5}, "whole number"),
+    "a word for a number": (lambda: {"texture": "much"}, "texture = much"),
     "weight of nobody": (lambda: {"weights": {"nobody": 1.0}}, "nobody"),
     "negative weight": (lambda: {"weights": {"ward": -1.0}}, "weights"),
     "no shares": (lambda: {"shares": []}, "shares is empty"),
