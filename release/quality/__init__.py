@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from release.errors import InputError
+from release.errors import InputError, ReleaseError
 from release.protocols import Arena, Probe, Progress, no_progress
 from release.quality.associations import ASSOCIATIONS
 from release.quality.bias import BIAS
@@ -68,7 +68,7 @@ def measure_quality(
     """Run the named probes (all of `PROBES` where None), one report each, in the order given.
 
     Every probe gets a random stream of its own, so that a figure does not depend on which others were asked for.
-    A probe that fails in arithmetic says so as evidence (metric "ran", not measured), which blocks wherever a rule asks for
+    A probe that fails says so as evidence (metric "ran", not measured), which blocks wherever a rule asks for
     one of its figures. Raises `InputError` for a name that does not exist.
     """
     wanted = tuple(PROBES) if names is None else tuple(names)
@@ -85,7 +85,9 @@ def measure_quality(
         report(0.0, "starts")
         try:
             reports.append(PROBES[name].measure(arena, streams[name], report))
-        except (ArithmeticError, ValueError, MemoryError) as error:
+        except (OSError, ReleaseError):
+            raise  # not the probe's fault: the evaluation can be resumed
+        except Exception as error:  # noqa: BLE001 - whatever went wrong blocks, and does not hide the other probes
             reason = f"the measurement failed ({type(error).__name__})"
             reports.append(ProbeReport(evidence=Pen(name).none(("ran",), "", reason)))
     progress(1.0, "quality measured")

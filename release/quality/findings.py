@@ -106,7 +106,7 @@ def _utility(figures: Figures) -> Sentence | None:
             heading="Prediction",
             text=(
                 f"Predicting {subject}, a model trained on the release {word} {interval(item.outcome)} {name}: "
-                f"{made.estimate:.3f} against {real.estimate:.3f} for the best model trained on real rows."
+                f"{made.estimate:.3f} against {real.estimate:.3f} for a model trained on real rows."
             ),
         )
     return None

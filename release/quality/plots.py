@@ -73,9 +73,12 @@ def rows_of(exhibit: Exhibit) -> tuple[list[str], list[list[str]]]:
         return ["pair", "value"], [[f"{left} × {right}", number(value)] for left, right, value in found[:15]]
     if exhibit.kind == "lines":
         names = list(data["series"])
+        # A curve of many points is read off at a dozen of them.
+        step = max(1, math.ceil(len(data["x"]) / 12))
         rows = [
             [number(x), *(number(data["series"][name][place]) for name in names)]
             for place, x in enumerate(data["x"])
+            if place % step == 0 or place == len(data["x"]) - 1
         ]
         return [str(data["x_label"]), *names], rows
     value_name, reference_name = data.get("names", ("value", "reference"))

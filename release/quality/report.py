@@ -82,9 +82,19 @@ class PublicRuling:
         return cls(rule=finding.rule, subject=finding.subject, limit=finding.limit, ruling=finding.ruling)
 
 
+_TITLES: Mapping[str, str] = {
+    "tstr": "Train on synthetic, test on real (TSTR)",
+    "sdmetrics": "SDMetrics reports",
+    "two_sample": "Two-sample test",
+    "coverage": "Coverage (α-precision, β-recall)",
+    "sweep": "Ratio sweep",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Section:
     probe: str
+    title: str
     summary: str
     evidence: tuple[Evidence, ...]
     plots: tuple[Mapping[str, Any], ...]
@@ -232,6 +242,7 @@ def _section(report: ProbeReport, summaries: Mapping[str, str]) -> _Section:
     own = tuple(item for item in report.evidence if not item.subject.startswith("slice:"))
     return _Section(
         probe=probe,
+        title=_TITLES.get(probe, probe.replace("_", " ").capitalize()),
         summary=summaries.get(probe, ""),
         evidence=own,
         plots=tuple(_plot(exhibit) for exhibit in report.exhibits),

@@ -35,7 +35,7 @@ class SdMetrics:
     name: str = "sdmetrics"
     summary: str = (
         "The Diagnostic and Quality reports of the SDMetrics library, for those who know their scores. They are averages over columns and pairs and "
-        "hide the worst one: read `marginals` first."
+        "hide the worst one: read the marginals first."
     )
 
     def measure(

@@ -171,6 +171,27 @@ class Sweep:
             evidence.append(pen("gain", subject, point.gain))
         return ProbeReport(evidence=tuple(evidence), exhibits=tuple(self._curves()))
 
+    def _of_additions(self, points: list[Point]) -> str:
+        known = {
+            point.ratio: point.gain
+            for point in points
+            if point.subject == "" and point.ratio > 0 and isinstance(point.gain, Measured)
+        }
+        if not known:
+            return "What additions do could not be measured."
+        best = max(known, key=lambda ratio: known[ratio].estimate)
+        gain = known[best]
+        if gain.low > 0:
+            word = "help"
+        elif gain.high < 0:
+            word = "do harm, and every other addition does no better"
+        else:
+            word = "may help or harm"
+        return (
+            f"Added to {self.mix.plan.anchor} real units, {best:.0%} as many synthetic rows {word}: "
+            f"{gain.estimate:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}) {self.score_name} against the anchor alone."
+        )
+
     def _curves(self) -> list[Exhibit]:
         exhibits = []
         for mixing in Mixing:
@@ -198,7 +219,7 @@ class Sweep:
                     probe=PROBE,
                     title=title,
                     kind="lines",
-                    takeaway=self.finding,
+                    takeaway=self.finding if mixing is Mixing.REPLACE else self._of_additions(of),
                     data={
                         "x": ratios,
                         "x_label": "share synthetic"

@@ -10,8 +10,9 @@ import pytest
 from release.data.schema import Role
 from release.quality.bias import BIAS
 from release.quality.missingness import MISSINGNESS
+from release.quality.models import Family, Target, encoding_for
 from release.quality.tails import TAILS
-from release.quality.tstr import TSTR
+from release.quality.tstr import TSTR, choose
 from release.records import Measured, NotMeasured
 from tests.release.quality.build import (
     arena_of,
@@ -144,3 +145,19 @@ def test_tstr_without_a_task_says_so():
     found = figures(TSTR.measure(arena_of(table, table, table, None), rng))
     assert isinstance(found["loss", ""], NotMeasured)
     assert all(not isinstance(figure, Measured) for figure in found.values())
+
+
+def test_the_family_is_chosen_on_own_rows():
+    rng = np.random.default_rng(2)
+    schema = schema_of(number_spec("a", -9, 9), number_spec("b", -9, 9), coded_spec("y", ["n", "p"]))
+    a, b = rng.normal(size=(2, 2000)).clip(-9, 9)
+    straight = (a + b + rng.normal(size=2000) > 0).astype(int)
+    crossed = (a * b > 0).astype(int)
+    chosen = {}
+    for name, y in (("straight", straight), ("crossed", crossed), ("constant", np.zeros(2000, dtype=int))):
+        table = table_of(schema, a=a, b=b, y=y)
+        target = Target(name="y", features=("a", "b"), classes=("n", "p"))
+        chosen[name] = choose(target, table, encoding_for(target, [table]), tuple(Family), 0, rng)
+    assert chosen["straight"] is Family.LINEAR
+    assert chosen["crossed"] in {Family.GRADIENT_BOOSTING, Family.RANDOM_FOREST}
+    assert chosen["constant"] is None

@@ -233,7 +233,11 @@ def test_the_short_version_says_what_the_figures_say():
                 _evidence("noise_floor_2way", measured(0.03)),
                 _evidence("tvd_2way_mean", measured(0.13), probe="references", subject="independent columns"),
                 _evidence(
-                    "loss", measured(0.1, 0.05, 0.2), probe="tstr", subject="ill", note="AUC; best family"
+                    "loss",
+                    measured(0.1, 0.05, 0.2),
+                    probe="tstr",
+                    subject="ill",
+                    note="AUC; real rows choose",
                 ),
                 _evidence("tstr_score", measured(0.7), probe="tstr", subject="ill"),
                 _evidence("trtr_score", measured(0.8), probe="tstr", subject="ill"),

@@ -64,6 +64,7 @@ def test_additions_help_a_scarce_anchor():
     sweep = sweep_of(good, ratios=(0.0, 1.0), additions=(8.0,), anchor=60, seeds=5)
     added = [p for p in sweep.points if p.mixing is Mixing.ADD and p.subject == "" and p.ratio == 8.0]
     assert added[0].gain.low > 0
+    assert "800% as many synthetic rows help" in sweep.report().exhibits[1].takeaway
 
 
 def test_a_sweep_is_reproducible_stored_and_bound_to_its_mix():
