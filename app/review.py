@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import streamlit as st
 
-from app import desk
+from app import desk, panels
 
+# File, title, icon and address of each page, in the menu's order. (No string under it: Streamlit would print that.)
 PAGES = (
-    ("view_releases.py", "Releases", ":material/inbox:", "releases"),
+    ("view_releases.py", "Releases", ":material/inbox:", ""),
     ("view_release.py", "One release", ":material/fact_check:", "release"),
     ("view_budget.py", "Privacy budget", ":material/savings:", "budget"),
     ("view_policies.py", "Policies", ":material/policy:", "policies"),
     ("view_audit.py", "Audit log", ":material/history:", "audit"),
 )
-"""File, title, icon and address of each page, in the menu's order."""
 
 
 def main() -> None:
@@ -29,8 +29,12 @@ def main() -> None:
             for place, (file, title, icon, path) in enumerate(PAGES)
         ]
     )
+    st.html(panels.STYLE)
+    if st.context.theme.type == "dark":
+        st.html(panels.ON_DARK)
     with desk.errors_in_words():
         desk.sign_in()
+        desk.say_what_was_done()
         page.run()
 
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
-from app import desk
+from app import desk, panels
+from app.panels import Tone
 from release.records import Population
 
 
 def page() -> None:
     """One block for each population."""
     st.title("Privacy budget")
-    st.caption(
+    st.markdown(
         "A budget belongs to a population of people and to all its releases together, whoever receives them. "
         "What was charged is never refunded."
     )
-    ledger = desk.workspace().registry.ledger
-    populations = ledger.populations()
+    populations = desk.workspace().registry.ledger.populations()
     if not populations:
         st.info(
             "No population has a lifetime cap yet. Set one: `sluice budget set`.", icon=":material/savings:"
@@ -28,35 +27,49 @@ def page() -> None:
 
 def _population(population: Population) -> None:
     balance = desk.workspace().registry.ledger.balance(population)
-    st.subheader(desk.plain(population))
     cap = balance.cap
-    st.progress(
-        min(1.0, balance.share), text=f"{balance.share:.1%} of the cap is spent, {balance.left:.1%} is left"
+    st.header(desk.plain(population))
+    tone = Tone.BAD if balance.left < 0.1 else Tone.CARE if balance.left < 0.4 else Tone.GOOD
+    st.html(
+        panels.Markup('<div class="sg"><p><strong>{:.1%} spent, {:.1%} left</strong></p>{}</div>').format(
+            balance.share, balance.left, panels.meter(balance.share, tone)
+        )
     )
-    left, middle, right = st.columns(3)
-    left.metric("Lifetime cap", f"ε = {cap.epsilon:g}", f"δ = {cap.delta:.2g}", delta_color="off")
-    middle.metric("Spent so far", f"ε = {balance.epsilon_so_far:.3g}")
-    right.metric("Charges", f"{len(balance.charges)}")
-    if balance.charges:
-        frame = pd.DataFrame(
+    st.html(
+        panels.facts(
             [
-                {
-                    "entry": charge.id,
-                    "release": charge.release,
-                    "turn": charge.turn,
-                    "ε": charge.cost.epsilon,
-                    "δ": charge.cost.delta,
-                    "share of cap": charge.rdp / cap.rdp,
-                    "by": charge.by,
-                    "at (UTC)": charge.at.strftime("%Y-%m-%d %H:%M"),
-                }
-                for charge in balance.charges
+                ("Lifetime cap", f"ε = {cap.epsilon:g}, δ = {cap.delta:.2g}"),
+                ("Spent so far", f"ε = {balance.epsilon_so_far:.3g}"),
+                ("Per", f"one {cap.unit}"),
+                ("Charges", str(len(balance.charges))),
             ]
         )
-        st.dataframe(
-            frame,
-            hide_index=True,
-            column_config={"share of cap": st.column_config.NumberColumn(format="percent")},
+    )
+    if balance.charges:
+        st.html(
+            panels.table(
+                ("release", "turn", "ε", "δ", "share of the cap", "by", "at (UTC)", "entry"),
+                [
+                    (
+                        charge.release,
+                        charge.turn,
+                        charge.cost.epsilon,
+                        charge.cost.delta,
+                        f"{charge.rdp / cap.rdp:.1%}",
+                        charge.by,
+                        charge.at.strftime("%Y-%m-%d %H:%M"),
+                        charge.id,
+                    )
+                    for charge in reversed(balance.charges)
+                ],
+                caption="Every attempt, failed ones too, newest first",
+            )
+        )
+        st.html(
+            panels.paragraph(
+                "Shares are of the Rényi divergence that the cap allows, so they add up; the ε of single charges does not.",
+                kind="sg sg-minor",
+            )
         )
 
 

@@ -2,35 +2,57 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
-from app import desk
+from app import desk, panels
 
 
 def page() -> None:
-    """Terms side by side, then the documents."""
+    """Terms side by side, what waits for a second owner, then the documents."""
     st.title("Policies")
-    published = desk.workspace().registry.policies.all()
+    policies = desk.workspace().registry.policies
+    published, waiting = policies.all(), policies.waiting()
     if not published:
         st.info("No policy is in force. `sluice init` installs the built-in tiers.", icon=":material/policy:")
         return
-    columns = {
-        f"{policy.terms.name} {policy.terms.version}": {
-            "claimed ε at most": f"{policy.terms.max_epsilon:g}",
-            "approvals by others": str(policy.terms.approvals)
-            + (" and the policy owner" if policy.terms.owner_approval else ""),
-            "approval lasts": f"{policy.terms.approval_days} days",
-            "suite of attacks": policy.terms.suite,
-            "smallest cell shown": str(policy.terms.smallest_cell),
-            "digest": policy.terms.digest[:12],
-        }
-        for policy in published
-    }
-    st.dataframe(pd.DataFrame(columns))
-    for policy in published:
-        with st.expander(f"{policy.terms.name} {policy.terms.version}, to the letter"):
-            st.code(policy.document, language="yaml")
+    for policy in waiting:
+        st.warning(
+            f"{desk.plain(policy.terms.name)} {desk.plain(policy.terms.version)}, proposed by {desk.plain(policy.proposed_by)}, "
+            "waits for a second policy owner. Confirming it sends open releases back to be judged again.",
+            icon=":material/hourglass:",
+        )
+    st.html(
+        panels.table(
+            (
+                "policy",
+                "claimed ε at most",
+                "approvals by others",
+                "approval lasts",
+                "suite",
+                "smallest cell",
+                "digest",
+            ),
+            [
+                (
+                    panels.Markup("<strong>{} {}</strong>").format(policy.terms.name, policy.terms.version),
+                    policy.terms.max_epsilon,
+                    f"{policy.terms.approvals}{' and the policy owner' if policy.terms.owner_approval else ''}",
+                    f"{policy.terms.approval_days} days",
+                    policy.terms.suite,
+                    policy.terms.smallest_cell,
+                    policy.terms.digest[:12],
+                )
+                for policy in published
+            ],
+            caption="In force",
+        )
+    )
+    for policy in (*waiting, *published):
+        note = "" if policy.confirmed_by else ", not in force"
+        with st.expander(
+            f"{desk.plain(policy.terms.name)} {desk.plain(policy.terms.version)} to the letter{note}"
+        ):
+            st.code(policy.document, language="yaml", wrap_lines=True)
 
 
 page()
