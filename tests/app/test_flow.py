@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from app import pipeline, wiring
+from app import evaluation, pipeline, wiring
 from app.objects import ObjectStore
 from app.workspace import Workspace
 from release.records import Measured, NotMeasured, ReleaseId
@@ -177,35 +177,13 @@ def test_no_cap_no_charge(empty):
 
 
 def test_a_cost_that_no_longer_fits_is_refused_uncharged(shell):
-    for number in range(1, 40):
-        found = shell.workspace  # propose until the cap refuses
-        assert found
-        from app.main import run
-
-        code = run(
-            [
-                "release",
-                "propose",
-                "toy",
-                "--generator",
-                "quick",
-                "--epsilon",
-                "9",
-                "--policy",
-                "internal-dev",
-                "--partner",
-                "lab",
-                "--as",
-                "ana",
-            ]
-        )
-        if code == 1:
-            break
-        shell(f"release run toy-{number} --as ana")
-    else:
-        pytest.fail("the cap of ε = 20 never refused")
-    assert "nothing was charged" in shell.capsys.readouterr().err
-    assert len(charges(shell)) == number - 1
+    shell("budget set toytown --epsilon 6 --as finn")
+    shell("release propose toy --generator quick --epsilon 1 --policy internal-dev --partner lab --as ana")
+    shell("release run toy-1 --as ana")
+    line = "release propose toy --generator quick --epsilon 6 --policy internal-dev --partner lab --as ana"
+    shell(line, code=1)
+    assert "nothing was charged" in shell.err
+    assert charges(shell) == [1]
 
 
 def test_a_baseline_is_never_reviewed(shell):
@@ -258,6 +236,21 @@ def test_a_killed_mechanism_is_not_run_again_uncharged(proposed, fast, monkeypat
     assert state(proposed) == "failed"
     assert charges(proposed) == [1]
     assert len(fast.generator.runs) == 1
+
+
+def test_an_evaluation_that_cannot_end_is_given_up_only_for_a_further_charge(proposed, fast, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("the same fault each time")
+
+    monkeypatch.setattr(pipeline, "evidence_of", broken)
+    for _ in range(2):
+        proposed("release run toy-1 --as ana", code=4)
+        assert state(proposed) == "evaluating"
+        assert charges(proposed) == [1]
+    monkeypatch.setattr(pipeline, "evidence_of", evaluation.evidence_of)
+    proposed("release run toy-1 --new-turn --as ana")
+    assert charges(proposed) == [1, 2]
+    assert state(proposed) == "in_review"
 
 
 @pytest.mark.parametrize("nth", range(6))
