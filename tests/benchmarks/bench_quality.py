@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -139,6 +140,7 @@ def main() -> int:
         "rows": ROWS,
         "columns": len(arena.synthetic.columns),
         "seconds": seconds,
+        "load_average": os.getloadavg()[0],
         "suite_processor_seconds": sum(one["processor"] for one in seconds.values()),
         "marginals_seconds": ours[0],
         "sdmetrics_seconds": theirs[0],
