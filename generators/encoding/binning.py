@@ -21,9 +21,6 @@ from release.records import DpEvent, Mechanism
 
 IntArray = npt.NDArray[np.int64]
 
-SHAPE_SHARE = 0.5
-"""Share of a column's ρ that PrivTree and the quantiles leave for the histogram of the shape inside the bins."""
-
 SHAPE_PIECES = 8
 """Pieces of equal width inside each bin of PrivTree and the quantiles."""
 
@@ -113,16 +110,17 @@ class PrivTreeBinning:
     rho: float
     rows: int
     max_bins: int
+    shape: float
 
     @property
     def epsilon(self) -> float:
         """ε of the tree: ε²/2 is its part of ρ."""
-        return math.sqrt(2.0 * self.rho * (1.0 - SHAPE_SHARE))
+        return math.sqrt(2.0 * self.rho * (1.0 - self.shape))
 
     @property
     def shape_multiplier(self) -> float:
         """σ / k of the histogram."""
-        return math.sqrt(1.0 / (2.0 * self.rho * SHAPE_SHARE))
+        return math.sqrt(1.0 / (2.0 * self.rho * self.shape))
 
     def events(self, label: str) -> tuple[DpEvent, ...]:
         """The tree, then the histogram."""
@@ -172,6 +170,7 @@ class QuantileBinning:
     rho: float
     rows: int
     max_bins: int
+    shape: float
 
     @property
     def depth(self) -> int:
@@ -181,12 +180,12 @@ class QuantileBinning:
     @property
     def epsilon(self) -> float:
         """ε of one level: ε²/8 is its ρ."""
-        return math.sqrt(8.0 * self.rho * (1.0 - SHAPE_SHARE) / self.depth)
+        return math.sqrt(8.0 * self.rho * (1.0 - self.shape) / self.depth)
 
     @property
     def shape_multiplier(self) -> float:
         """σ / k of the histogram."""
-        return math.sqrt(1.0 / (2.0 * self.rho * SHAPE_SHARE))
+        return math.sqrt(1.0 / (2.0 * self.rho * self.shape))
 
     def events(self, label: str) -> tuple[DpEvent, ...]:
         """One exponential mechanism a level, then the histogram."""
@@ -241,9 +240,9 @@ def plan_binning(size: int | None, *, rho: float, rows: int, options: EncodingOp
                 fan_out=options.fan_out,
             )
         case Binner.PRIVTREE:
-            return PrivTreeBinning(rho=rho, rows=rows, max_bins=options.max_bins)
+            return PrivTreeBinning(rho=rho, rows=rows, max_bins=options.max_bins, shape=options.shape)
         case Binner.QUANTILES:
-            return QuantileBinning(rho=rho, rows=rows, max_bins=options.max_bins)
+            return QuantileBinning(rho=rho, rows=rows, max_bins=options.max_bins, shape=options.shape)
 
 
 def _histogram(label: str, multiplier: float) -> DpEvent:

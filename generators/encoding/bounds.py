@@ -32,9 +32,6 @@ from release.records import DpEvent, Mechanism
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
-BOUNDS_SHARE = 0.2
-"""Share of the column's ρ for the bounds (and, of reals, half of it for the decimals)."""
-
 FALSE_ALARM = 0.01
 """Probability that noise alone makes some empty power of two look occupied."""
 
@@ -76,18 +73,18 @@ class LearntNumericPlan:
     @property
     def multiplier(self) -> float:
         """σ / k of these histograms."""
-        return math.sqrt(self.looks / (2.0 * self.rho * BOUNDS_SHARE))
+        return math.sqrt(self.looks / (2.0 * self.rho * self.options.bounds))
 
     @property
     def texture(self) -> TexturePlan | None:
         """How values inside bins are told apart."""
-        share = (1 - BOUNDS_SHARE) * self.options.texture
+        share = (1 - self.options.bounds) * self.options.texture
         return TexturePlan(rho=self.rho * share, rows=self.rows, kind=self.spec.kind) if share else None
 
     @property
     def binning(self) -> Binning:
         """How the bins are found once the bounds are known."""
-        share = (1 - BOUNDS_SHARE) * (1 - self.options.texture)
+        share = (1 - self.options.bounds) * (1 - self.options.texture)
         return plan_binning(None, rho=self.rho * share, rows=self.rows, options=self.options)
 
     @property

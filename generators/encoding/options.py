@@ -28,7 +28,7 @@ WHOLE = (
     ("fan_out", 2, 4_096),
     ("max_levels", 2, 65_000),
 )
-REAL = (("bin_mass", 1e6), ("texture", 0.9))
+REAL = (("bin_mass", 0.0, 1e6), ("texture", 0.0, 0.9), ("shape", 0.01, 0.99), ("bounds", 0.01, 0.9))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,8 @@ class EncodingOptions:
         shares: of a column's budget, level by level of the noisy tree.
         bin_mass: a bin holds at least so many σ (of the best counts), as far as the noisy counts can tell.
         texture: share of a numeric column's budget for its texture (round numbers, weekdays, hours); 0: none.
+        shape: share of the bins' budget that PrivTree and the quantiles leave for the shape inside the bins.
+        bounds: share of a column's budget for its bounds (and decimals), where these are to be learnt.
         max_levels: coded columns with more levels than this merge the rare ones, under budget.
         hierarchies: public code trees by name, besides the built-in ones.
         weights: share of the budget per column, relative to 1 for the columns that are not named.
@@ -55,6 +57,8 @@ class EncodingOptions:
     shares: tuple[float, ...] = (0.45, 0.35, 0.15, 0.05)
     bin_mass: float = 3.0
     texture: float = 0.1
+    shape: float = 0.5
+    bounds: float = 0.2
     max_levels: int = 512
     hierarchies: tuple[Hierarchy, ...] = ()
     weights: tuple[tuple[str, float], ...] = ()
@@ -67,11 +71,11 @@ class EncodingOptions:
                     f"encoding option {name} = {value} is not a whole number in [{low}, {high}]",
                     mend="choose one inside",
                 )
-        for name, limit in REAL:
+        for name, least, most in REAL:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= limit:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
                 raise PlanError(
-                    f"encoding option {name} = {value} is not a number in [0, {limit:g}]",
+                    f"encoding option {name} = {value} is not a number in [{least:g}, {most:g}]",
                     mend="choose one inside",
                 )
         for name, numbers in (("weights", [w for _, w in self.weights]), ("shares", list(self.shares))):

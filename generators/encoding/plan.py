@@ -97,7 +97,7 @@ def plan_encoding(
     draft = [_plan_column(spec, 1.0, delta, schema, rules, chosen) for spec in modelled]
     _require_representable(rules, draft)
     needing = {plan.spec.name: chosen.weight(plan.spec.name) for plan in draft if plan.events}
-    total = sum(needing.values()) + len(rules.unknown)
+    total = sum(needing.values()) + sum(chosen.weight(rule.dependent) for rule in rules.unknown)
     keyed = sum(isinstance(plan, KeysPlan) for plan in draft)
     columns = tuple(
         _plan_column(spec, rho * needing[spec.name] / total, delta / max(keyed, 1), schema, rules, chosen)
@@ -105,7 +105,10 @@ def plan_encoding(
         else plan
         for spec, plan in zip(modelled, draft, strict=True)
     )
-    maps = tuple(MapPlan(rule=rule, rho=rho / total, rows=schema.unit.max_rows) for rule in rules.unknown)
+    maps = tuple(
+        MapPlan(rule=rule, rho=rho * chosen.weight(rule.dependent) / total, rows=schema.unit.max_rows)
+        for rule in rules.unknown
+    )
     return EncodingPlan(schema=schema, columns=columns, maps=maps)
 
 

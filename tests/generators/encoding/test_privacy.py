@@ -10,6 +10,7 @@ from generators.encoding import plan_encoding
 from generators.encoding.binning import PrivTreeBinning
 from generators.encoding.grid import Grid
 from generators.encoding.keys import leak, threshold_for
+from release.canonical import canonical_bytes
 from release.privacy import accounting
 from release.privacy.noise import SystemNoise
 from release.records import Mechanism
@@ -52,6 +53,24 @@ def test_the_events_cost_what_was_given(binner):
         for event in plan.events
     )
     assert by_hand == pytest.approx(0.02, rel=1e-9)
+
+
+def test_the_description_can_be_digested_and_names_every_column():
+    schema = make_schema(
+        constraints=[
+            {
+                "type": "determines",
+                "determinants": ["ward"],
+                "dependent": "after",
+                "table": [[w, "x"] for w in "abc"],
+            }
+        ],
+        after=["x", "y"],
+        **WIDE,
+    )
+    described = plan_encoding(schema, rho=0.02, delta=DELTA).describe()
+    assert set(described) == set(schema.names)
+    assert canonical_bytes(described)
 
 
 def test_weights_move_the_budget():
@@ -252,7 +271,7 @@ def test_privtree_with_discrete_laplace_is_private(epsilon):
 
 def test_privtree_is_run_as_it_was_enumerated():
     """The share of runs whose root stays whole agrees with the enumeration (5 standard deviations)."""
-    binning = PrivTreeBinning(rho=1.0, rows=1, max_bins=64)
+    binning = PrivTreeBinning(rho=1.0, rows=1, max_bins=64, shape=0.5)
     grid = Grid(origin=0, step=1, scale=1, size=8, continuous=False, whole=True)
     scale = 3 / binning.epsilon
     decay = math.ceil(scale * math.log(2))
