@@ -176,11 +176,13 @@ def test_no_cap_no_charge(empty):
     assert "cap" in empty.err
 
 
-def test_a_cost_that_no_longer_fits_is_refused_uncharged(shell):
-    shell("budget set toytown --epsilon 6 --as finn")
+def test_a_cost_that_no_longer_fits_is_refused_uncharged(empty):
+    shell = empty
+    shell("dataset add toy.csv --schema schema.yaml --as ana")
+    shell("budget set toytown --epsilon 3 --as finn")
     shell("release propose toy --generator quick --epsilon 1 --policy internal-dev --partner lab --as ana")
     shell("release run toy-1 --as ana")
-    line = "release propose toy --generator quick --epsilon 6 --policy internal-dev --partner lab --as ana"
+    line = "release propose toy --generator quick --epsilon 3 --policy internal-dev --partner lab --as ana"
     shell(line, code=1)
     assert "nothing was charged" in shell.err
     assert charges(shell) == [1]
