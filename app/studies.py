@@ -16,7 +16,7 @@ from app.evaluation import rng_of
 from app.pipeline import arena_of
 from app.proposing import plan_of
 from release.canonical import digest, from_json, keyed_digest, to_json
-from release.errors import GateError, InputError, TransitionError, UnprovenError
+from release.errors import GateError, InputError, RefusedError, TransitionError, UnprovenError
 from release.protocols import Model, Progress, no_progress
 from release.records import (
     Candidate,
@@ -143,6 +143,39 @@ def rebalance(
     wanted = rows if rows is not None else len(arena.synthetic)
     mixed = rebalanced(arena.synthetic.schema, wanted, weights, _model(workspace, view).sample, rng)
     return measure_rebalance(arena, mixed, rng, progress)
+
+
+def compare(
+    workspace: Workspace, release: ReleaseId, generator: str, *, progress: Progress = no_progress
+) -> ProbeReport:
+    """The price of privacy: the headline figures of a non-private baseline fitted on the same training rows.
+
+    Raises RefusedError for a private generator: its look at the rows would have to be charged, as a release of its own.
+    """
+    from release.quality.references import measure_references
+    from release.workflow.offices import schema_of
+
+    view = workspace.registry.show(release)
+    candidate = _candidate(view)
+    baseline = wiring.generator(generator)
+    if baseline.private:
+        raise RefusedError(
+            f"{generator} is a private generator, and fitting it would be charged",
+            mend="propose it as a release of its own, or name a non-private baseline",
+        )
+    arena = arena_of(workspace, view)
+    if arena.training is None:
+        raise InputError("the arena has no training rows", mend="run the release first")
+    rng = rng_of(digest(candidate), workspace.keys.digest_key, f"compare {generator}")
+    plan = baseline.plan(schema_of(view.dataset), view.request.budget, view.request.task)
+    progress(0.0, f"fitting {generator}")
+    made = plan.run(arena.training, wiring.noise()).sample(len(arena.synthetic), rng)
+    return measure_references(
+        arena,
+        {"release": arena.synthetic, generator: made},
+        rng,
+        lambda done, what: progress(0.5 + done / 2, what),
+    )
 
 
 def draws(

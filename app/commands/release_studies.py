@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=examples('sluice release rebalance claims-1 --slices "poor health=0.3" --json'))(
         rebalance
     )
+    app.command(epilog=examples("sluice release compare claims-1 --with sdv-gaussian-copula --json"))(compare)
     app.command(epilog=examples("sluice release draws claims-1 --draws 10 --json"))(draws)
     app.command(epilog=examples("sluice release report claims-1", "sluice release report claims-1 --json"))(
         report
@@ -198,6 +199,23 @@ def rebalance(
     place = open_workspace(workspace)
     with progress(f"rebalance {release}") as bar:
         found = studies.rebalance(place, ReleaseId(release), weights(slices), rows=rows, progress=bar)
+    _figures(release, found, as_json=as_json)
+
+
+def compare(
+    release: ReleaseArgument,
+    generator: Annotated[str, typer.Option("--with", help="A non-private baseline: sluice generator list.")],
+    workspace: WorkspaceOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The price of privacy: the release's headline figures beside those of a non-private baseline on the same rows."""
+    from app import studies
+    from app.workspace import open_workspace
+    from release.records import ReleaseId
+
+    place = open_workspace(workspace)
+    with progress(f"compare {release}") as bar:
+        found = studies.compare(place, ReleaseId(release), generator, progress=bar)
     _figures(release, found, as_json=as_json)
 
 

@@ -123,6 +123,36 @@ def test_rebalancing_shows_before_and_after_and_charges_nothing(shell):
     assert "add up to at most 1" in shell("release rebalance toy-1 --slices red=3", code=2).err
 
 
+class Copy:
+    """A baseline that gives the training rows back."""
+
+    name, private, summary = "copy", False, "for tests"
+
+    def plan(self, schema, budget, task=None, options=None):
+        return self
+
+    def run(self, table, noise, progress=None):
+        self.table = table
+        return self
+
+    def sample(self, n, rng, where=None):
+        made = self.table.take(rng.integers(0, len(self.table), n))
+        return type(made)(made.schema, made.columns, np.arange(n))
+
+
+def test_a_baseline_stands_beside_the_release_and_a_private_generator_is_refused(shell, monkeypatch):
+    known = dict(wiring.generators())
+    monkeypatch.setattr(wiring, "generators", lambda: {**known, "copy": Copy()})
+    found = {
+        (item["metric"], item["subject"]): item["outcome"]
+        for item in shell("release compare toy-1 --with copy --json").json["evidence"]
+    }
+    # A resample of the training rows lies at the noise floor of these sizes.
+    assert 0 < found["tvd_2way_mean", "copy"]["estimate"] < 0.06
+    assert {subject for metric, subject in found if metric == "loss"} == {"copy", "release"}
+    assert "would be charged" in shell("release compare toy-1 --with mst", code=1).err
+
+
 def test_coverage_over_draws(shell):
     (item,) = shell("release draws toy-1 --draws 4 --json").json["evidence"]
     assert item["metric"] == "naive_coverage"
