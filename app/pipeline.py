@@ -2,7 +2,7 @@
 
     submitted, blocked, returned, failed   prepare (table, split) → charge → mechanism → store candidate
     generating                             a run that was killed: what it charged stays charged, the turn failed
-    evaluating                             attack and measure the stored candidate, judge
+    evaluating                             attack and measure the stored candidate, judge (a new turn gives it up)
     re_review_required                     judge the same evidence under the policy now in force
 
 Rules: everything that can fail without reading data through the mechanism is done before the charge; the mechanism
@@ -79,6 +79,10 @@ def run(
             view = workspace.registry.show(release)
         if view.state is State.GENERATING:
             workspace.registry.fail(release, reason="the run ended before its candidate was stored", by=by)
+            view = workspace.registry.show(release)
+        if view.state is State.EVALUATING and view.evidence is None and new_turn:
+            # The way out of an evaluation that cannot come to its end; the candidate is given up unseen.
+            workspace.registry.fail(release, reason="given up before it was evaluated", by=by)
             view = workspace.registry.show(release)
         if view.state in {State.SUBMITTED, State.BLOCKED, State.RETURNED, State.FAILED}:
             _require_new_turn(view, new_turn=new_turn)

@@ -95,9 +95,14 @@ def _run(
     if plan.controls:
         attacks = {probe.name: probe for probe in chosen if isinstance(probe, MembershipAttack)}
         wanted = [one for one in instruments(bench, attacks) if one.probe in plan.probes]
-        controls.extend(
-            run_controls(bench, tuple(wanted), _part(progress, len(chosen), 3, steps, "controls"))
-        )
+        try:
+            controls.extend(
+                run_controls(bench, tuple(wanted), _part(progress, len(chosen), 3, steps, "controls"))
+            )
+        except (OSError, ReleaseError):
+            raise
+        except Exception as error:  # noqa: BLE001 - as in _guarded; without controls nothing is proven
+            evidence.append(_failed("controls", error))
     progress(1.0, f"{len(chosen)} probes, {len(evidence)} figures, {len(controls)} controls")
     return EvidenceSet(
         candidate=candidate,
@@ -116,18 +121,18 @@ def _guarded(probe: BenchProbe, bench: Bench, progress: Progress) -> ProbeReport
     except (OSError, ReleaseError):
         raise  # not the probe's fault: the evaluation can be resumed
     except Exception as error:  # noqa: BLE001 - whatever went wrong blocks, and does not hide the other probes
-        return ProbeReport(
-            evidence=(
-                Evidence(
-                    probe=probe.name,
-                    metric="failed",
-                    subject="",
-                    outcome=NotMeasured(
-                        reason=f"the probe failed with {type(error).__name__}; report it: this is a fault of the attack"
-                    ),
-                ),
-            )
-        )
+        return ProbeReport(evidence=(_failed(probe.name, error),))
+
+
+def _failed(probe: str, error: Exception) -> Evidence:
+    return Evidence(
+        probe=probe,
+        metric="failed",
+        subject="",
+        outcome=NotMeasured(
+            reason=f"the probe failed with {type(error).__name__}; report it: this is a fault of the attack"
+        ),
+    )
 
 
 def _part(progress: Progress, place: int, width: int, steps: int, name: str) -> Progress:

@@ -58,6 +58,7 @@ def verify(
                 ),
                 ("gate", report.gate),
                 ("judged", report.time),
+                ("may be used until", report.expires),
             ]
         ),
         as_json=as_json,

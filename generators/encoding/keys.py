@@ -122,7 +122,9 @@ class KeysPlan:
         """Count the values that occur, keep what reaches the threshold."""
         found = column.values[column.present].astype(np.int64)
         counts = np.bincount(found[found >= 0], minlength=len(column.levels)).astype(np.int64)
-        occurs = np.flatnonzero(counts)
+        # By name: where noisy counts tie, the order in the file must not decide which are kept.
+        named = sorted(np.flatnonzero(counts).tolist(), key=lambda code: column.levels[code])
+        occurs = np.array(named, dtype=np.int64)
         noisy = noise.discrete_gaussian(counts[occurs], self.multiplier * self.rows)
         fullest = np.argsort(-noisy, kind="stable")[: self.most]
         threshold = self.threshold

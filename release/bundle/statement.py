@@ -91,7 +91,7 @@ def read_statement(payload: bytes, name: str) -> Attested:
         raise VerificationError(f"{name} does not say that every rule of the policy was met", mend=_MEND)
     if details.get("verdict") != "met":
         raise VerificationError(f"{name} does not say that the verdict was met", mend=_MEND)
-    for key in ("release", "partner", "gate"):
+    for key in ("release", "partner", "gate", "expires"):
         text_of(details, key, name)
     mapping(details.get("claim"), name)
     policy = mapping(predicate.get("policy"), name)

@@ -38,6 +38,7 @@ class VerifyReport:
         gate: whether looking at real data in order to decide was inside ε.
         claim: ε, δ, unit, contribution bound, adjacency, accountant: plain JSON values.
         time: when the sender's exporter re-judged the evidence, RFC 3339.
+        expires: until when it may be used, RFC 3339. Not compared with a clock here, and a revocation cannot be seen offline.
         signers: names of the trusted keys that signed. threshold: how many had to.
         files: number of files. bytes: their total size.
     """
@@ -51,6 +52,7 @@ class VerifyReport:
     gate: str
     claim: Mapping[str, Any]
     time: str
+    expires: str
     signers: tuple[str, ...]
     threshold: int
     files: int
@@ -107,6 +109,7 @@ def _verify(source: Source, trust: Trust) -> VerifyReport:
         gate=str(attested.details["gate"]),
         claim=dict(attested.details["claim"]),
         time=attested.time,
+        expires=str(attested.details["expires"]),
         signers=signers,
         threshold=trust.threshold,
         files=len(names),

@@ -90,8 +90,8 @@ class People:
     def add(self, person: Person, roles: tuple[Role, ...], *, by: Person) -> Member:
         """Give a person these roles (instead of earlier ones). The very first person may give them to themselves.
 
-        Raises InputError for an impossible name, NotAuthorisedError where `by` is no policy owner, RefusedError where
-        nobody would be policy owner any more.
+        Raises InputError for an impossible name, NotAuthorisedError where `by` is no policy owner or would gain a role
+        by it, RefusedError where nobody would be policy owner any more.
         """
         if (
             not person
@@ -108,6 +108,10 @@ class People:
             known = members_of(step)
             if known:
                 require_role(known.get(by), by, Role.POLICY_OWNER, "give roles")
+                if by == person and set(roles) - set(known[by].roles):
+                    raise NotAuthorisedError(
+                        f"{by} cannot give a role to themselves", mend="another policy owner has to"
+                    )
             member = Member(person=person, roles=tuple(dict.fromkeys(roles)), added_by=by, added_at=step.now)
             if not any(Role.POLICY_OWNER in other.roles for other in {**known, person: member}.values()):
                 raise RefusedError("nobody would be policy owner", mend="give that role to somebody first")

@@ -58,7 +58,15 @@ from release.workflow.dossier import (
     require_current_verdict,
     require_sweep,
 )
-from release.workflow.offices import Datasets, People, Policies, require_dataset, require_policy, schema_of
+from release.workflow.offices import (
+    Dataset,
+    Datasets,
+    People,
+    Policies,
+    require_dataset,
+    require_policy,
+    schema_of,
+)
 from release.workflow.people import SYSTEM, Role, require_role
 from release.workflow.store import Step, Store
 from release.workflow.transitions import (
@@ -119,6 +127,7 @@ class Registry:
                     mend="ask for a smaller ε or under another policy; nothing was charged",
                 )
             _require_sensible(schema_of(source), budget, rows, task)
+            _require_public_rows(source, rows)
             number = 1 + sum(found.record.dataset == dataset for found in step.all(Request, "request"))
             request = Request(
                 release=ReleaseId(f"{dataset}-{number}"),
@@ -538,6 +547,17 @@ def _require_sensible(schema: Schema, budget: Budget, rows: int, task: Task | No
     if unknown:
         raise InputError(
             f"the task speaks of {unknown}, which this dataset does not release", mend="correct the task"
+        )
+
+
+def _require_public_rows(dataset: Dataset, rows: int) -> None:
+    """The number of synthetic rows is published, so it may not be one of the private counts of the real table."""
+    private = {dataset.report.get(name) for name in ("rows_read", "rows", "units")}
+    declared = dataset.schema["population_size"]
+    if rows in private and rows != declared:
+        raise InputError(
+            f"{rows:,} is an exact count of the real table, and the number of synthetic rows is published",
+            mend=f"ask for a round number, or for the declared population size ({declared:,})",
         )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import errno
+import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +29,17 @@ def exported(approved):
     approved("release export toy-1 --to out --as emil")
     approved("release trust lab --to trust.json")
     return approved
+
+
+def test_a_demo_workspace_says_so_wherever_it_signs(exported):
+    trust, attestation = (
+        Path(name).read_text() for name in ("trust.json", "out/toy-1/attestation.dsse.json")
+    )
+    payload = json.loads(base64.b64decode(json.loads(attestation)["payload"]))
+    issuer = payload["predicate"]["sluicegate"]["issuer"]
+    assert "demo: nobody's identity was checked" in issuer
+    assert json.loads(trust)["issuer"] == issuer
+    assert "(demo: nobody&#39;s" in Path("out/toy-1/card.html").read_text()
 
 
 def test_the_partner_accepts_what_was_exported(exported):

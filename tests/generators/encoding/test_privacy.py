@@ -291,3 +291,23 @@ def test_normal_tail_dominates_the_discrete_one():
         mass /= mass.sum()
         for m in range(1, int(8 * sigma) + 2):
             assert mass[support >= m].sum() <= norm.sf((m - 1) / sigma)
+
+
+class Silent(SeededNoise):
+    """Adds nothing, so that counts tie."""
+
+    def discrete_gaussian(self, counts, sigma):
+        return counts
+
+
+def test_the_order_in_the_file_does_not_decide_which_of_tied_keys_are_kept():
+    from generators.encoding.keys import KeysPlan
+
+    schema = make_schema(key={"kind": "categorical"})
+    plan = KeysPlan(spec=schema.column("key"), rho=0.5, delta=0.02, rows=1, most=2, hierarchy=None)
+    cells = [key for key in "dbca" for _ in range(100)]
+    kept = {
+        plan.fit(make_table(schema, {"key": order})["key"], Silent(1)).values
+        for order in (cells, cells[::-1], sorted(cells))
+    }
+    assert kept == {("a", "b", "(outside domain)")}

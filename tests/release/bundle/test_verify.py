@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,7 @@ def test_a_good_bundle(bundles, trust):
         assert report.policy == "internal-dev"
         assert report.gate == "uncovered"
         assert report.claim["unit"] == "patient"
+        assert datetime.fromisoformat(report.expires) > datetime.fromisoformat(report.time)
         assert (report.signers, report.threshold, report.files) == (("desk 1",), 1, 8)
 
 

@@ -154,6 +154,7 @@ BAD_REQUESTS = {
     "delta too large": (InputError, "is not in", {"budget": Budget(epsilon=1.0, delta=1e-5)}),
     "no delta": (InputError, "is not in", {"budget": Budget(epsilon=1.0, delta=0.0)}),
     "no rows": (InputError, "cannot be sampled", {"rows": 0}),
+    "the exact private number of rows": (InputError, "exact count of the real table", {"rows": 3}),
     "an unknown target": (InputError, "does not release", {"task": Task(target="id")}),
     "an unknown feature": (InputError, "does not release", {"task": Task(target="sex", features=("x",))}),
     "infinite for a baseline": (
@@ -619,6 +620,13 @@ def test_people(made: World) -> None:
         unchanged(
             made, InputError, "name", lambda name=name: people.add(Person(name), (Role.REVIEWER,), by=OTTO)
         )
+    held = (Role.POLICY_OWNER, Role.BUDGET_OWNER)
+    for gain in (Role.REVIEWER, Role.RELEASER):
+        unchanged(
+            made, NotAuthorisedError, "themselves", lambda gain=gain: people.add(OTTO, (*held, gain), by=OTTO)
+        )
+    assert people.add(OTTO, (Role.POLICY_OWNER,), by=OTTO).roles == (Role.POLICY_OWNER,)
+    assert people.add(OTTO, (*held, Role.REVIEWER), by=PIA).roles == (*held, Role.REVIEWER)
     people.add(PIA, (), by=OTTO)
     unchanged(made, RefusedError, "nobody would", lambda: people.add(OTTO, (Role.REVIEWER,), by=OTTO))
 
