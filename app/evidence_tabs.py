@@ -179,6 +179,38 @@ def _cells(row: Iterable[object]) -> tuple[panels.Cell, ...]:
     )
 
 
+def request(view: ReleaseView) -> None:
+    """What was asked for, and what the requester answered; the partner's card repeats the answers."""
+    from release.quality.questions import QUESTIONS
+
+    asked = view.request
+    task = (
+        f"{asked.task.target} from {', '.join(asked.task.features) or 'all other columns'}"
+        if asked.task
+        else "none"
+    )
+    options = ", ".join(f"{name} = {value}" for name, value in asked.options.items())
+    st.html(
+        panels.facts(
+            [
+                ("Dataset", f"{view.dataset.title or view.dataset.id} ({view.dataset.kind.value})"),
+                ("Generator", asked.generator),
+                ("Options", options or "as they come"),
+                ("Task", task),
+                ("Sweeps on file", str(len(view.sweeps))),
+            ]
+        )
+    )
+    st.html(
+        panels.table(
+            ("question", "answer"),
+            [(question.text, asked.answers.get(question.key) or "– not answered") for question in QUESTIONS],
+            caption="What the requester answered",
+            widths=(40,),
+        )
+    )
+
+
 def history(view: ReleaseView) -> None:
     """The audit log's lines about this release, newest first."""
     lines = desk.workspace().registry.audit_log(view.release)
@@ -209,6 +241,7 @@ TABS: tuple[tuple[str, Callable[[ReleaseView], None]], ...] = (
     ("Pictures", pictures),
     ("Figures and controls", figures),
     ("Synthetic rows", rows),
+    ("Request", request),
     ("History", history),
 )
 """Title and drawing of each tab."""

@@ -47,7 +47,7 @@ class Point:
 def numbers(data: Mapping[str, Any], key: str) -> list[float]:
     """A list of finite numbers."""
     found = _list(data, key)
-    if not all(_finite(value) for value in found):
+    if not all(finite(value) for value in found):
         raise OddExhibitError(f'"{key}" holds something that is not a finite number')
     return [float(value) for value in found]
 
@@ -71,7 +71,7 @@ def bars_of(data: Mapping[str, Any]) -> list[Point]:
             for bar in _list(data, "bars")
             if isinstance(bar, Mapping)
             for group in (MEMBERS, CONTROLS)
-            if _finite(bar.get(group))
+            if finite(bar.get(group))
         ]
     else:
         names = data.get("names")
@@ -127,7 +127,7 @@ def pairs_of(data: Mapping[str, Any]) -> list[tuple[str, str, float]]:
         (left, names[b], float(matrix[a][b]))
         for a, left in enumerate(names)
         for b in range(a)
-        if _finite(matrix[a][b])
+        if finite(matrix[a][b])
     ]
     if not found:
         raise OddExhibitError("its matrix is empty")
@@ -222,5 +222,6 @@ def _list(data: Mapping[str, Any], key: str) -> list[Any]:
     return list(found)
 
 
-def _finite(value: object) -> bool:
+def finite(value: object) -> bool:
+    """Whether it is a number that can be drawn."""
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e300 <= value <= 1e300

@@ -52,7 +52,7 @@ STYLE = """<style>
 .sg-hero { background: color-mix(in srgb, var(--tone) 12%, transparent); padding: 1rem 1.1rem; }
 .sg-hero .sg-lead { font-size: 1.25rem; font-weight: 600; }
 .sg-minor { opacity: .82; font-size: .9rem; }
-.sg-facts { padding: 0; display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .35rem 1.2rem; margin: .2rem 0 .6rem; }
+.sg.sg-facts { padding: 0 !important; display: grid; grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)); gap: .35rem 1.2rem; margin: .2rem 0 .6rem; }
 .stMainBlockContainer h2 { font-size: 1.5rem; }
 .stMainBlockContainer { padding-top: 3rem; padding-bottom: 4rem; }
 .sg-facts dt { opacity: .82; font-size: .85rem; margin: 0; } .sg-facts dd { margin: 0; font-weight: 600; }

@@ -11,7 +11,19 @@ from typing import Any
 
 import altair as alt
 
-from app.exhibits import OddExhibitError, alike, bars_of, labels, lines_of, numbers, pairs_of, roc_of
+from app.exhibits import (
+    CONTROLS,
+    MEMBERS,
+    OddExhibitError,
+    alike,
+    bars_of,
+    finite,
+    labels,
+    lines_of,
+    numbers,
+    pairs_of,
+    roc_of,
+)
 from app.margins import Margin
 from app.rendering import figure
 from release.records import Exhibit, Ruling
@@ -136,7 +148,7 @@ def _bars(data: Mapping[str, Any]) -> Drawing:
         .encode(
             y=alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=150)),
             yOffset=alt.YOffset("group:N", sort=groups),
-            x=alt.X("value:Q", title=groups[0] if len(groups) == 1 else "value"),
+            x=alt.X("value:Q", title=_axis(groups), scale=_from_zero([point.value for point in points])),
             color=alt.Color(
                 "group:N",
                 sort=groups,
@@ -148,6 +160,17 @@ def _bars(data: Mapping[str, Any]) -> Drawing:
         )
         .properties(height=alt.Step(12 if len(groups) > 1 else 20))
     )
+
+
+def _axis(groups: Sequence[str]) -> str:
+    if set(groups) <= {MEMBERS, CONTROLS}:
+        return "share"
+    return groups[0] if len(groups) == 1 else "value"
+
+
+def _from_zero(values: Sequence[float]) -> alt.Scale:
+    """From 0 to the largest; where all are 0, the bars stand at the left end and not in the middle."""
+    return alt.Scale() if any(values) else alt.Scale(domain=[0.0, 0.01])
 
 
 def _intervals(data: Mapping[str, Any]) -> Drawing:
@@ -162,8 +185,8 @@ def _intervals(data: Mapping[str, Any]) -> Drawing:
         }
         for name, *ends in list(zip(what, low, value, high, strict=True))[:_MOST_BARS]
     ]
-    reference = data.get("reference")
-    if not isinstance(reference, int | float) or not reference > 0:
+    reference: Any = data.get("reference")
+    if not finite(reference) or not reference > 0:
         raise OddExhibitError("its reference is not a positive number")
     base = _chart(rows).encode(
         y=alt.Y("what:N", title=None, sort=None, axis=alt.Axis(labelLimit=150)),
