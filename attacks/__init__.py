@@ -24,6 +24,7 @@ from attacks import (
     near_subset,
     one_run,
     qi_linkage,
+    refit_audit,
     singling_out,
 )
 from attacks.attack import Attack, MembershipAttack
@@ -54,6 +55,7 @@ PROBES: tuple[Attack | MembershipAttack | membership.Maximum, ...] = (
     disclosure.ATTACK,
     one_run.ATTACK,
     anonymeter_check.ATTACK,
+    refit_audit.ATTACK,
 )
 """Every registered probe, in the order in which they run."""
 
@@ -69,7 +71,8 @@ QUICK = (
     "inference",
     "one_run_epsilon",
 )
-STANDARD = tuple(probe.name for probe in PROBES if probe.name != anonymeter_check.NAME)
+DEEP_ONLY = {anonymeter_check.NAME, refit_audit.NAME}
+STANDARD = tuple(probe.name for probe in PROBES if probe.name not in DEEP_ONLY)
 DEEP = tuple(probe.name for probe in PROBES)
 
 SUITES: tuple[SuitePlan, ...] = (
@@ -87,7 +90,7 @@ SUITES: tuple[SuitePlan, ...] = (
     ),
     SuitePlan(
         name="deep",
-        summary="Everything in standard, and anonymeter itself as a cross-check.",
+        summary="Everything in standard, the white-box audit of the plan, and anonymeter itself as a cross-check.",
         probes=DEEP,
         controls=True,
     ),

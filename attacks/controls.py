@@ -15,7 +15,7 @@ the probe sees ghosts.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,9 +91,10 @@ def instruments(bench: Bench, attacks: Mapping[str, MembershipAttack]) -> tuple[
     ]
     if qi_linkage.why_not(bench) is None:
         found.append(Instrument("qi_linkage", _qi_linkage_p, None, (Leak.SUBGROUP_SECRET,)))
-    for attack in attacks.values():
-        if attack.answers_for:
-            found.append(_of_scores(attack))
+    answering = [attack for attack in attacks.values() if attack.answers_for]
+    found.extend(_of_scores(attack) for attack in answering)
+    if answering:
+        found.append(Instrument("membership", _maximum_p(answering), None, (Leak.NEAR_COPY,)))
     return tuple(found)
 
 
@@ -328,6 +329,17 @@ def _of_scores(attack: MembershipAttack) -> Instrument:
         return np.asarray(scores > np.quantile(scores[~bench.targets.is_member], 1 - TOP_SHARE))
 
     return Instrument(attack.name, p_value, hits, attack.answers_for)
+
+
+def _maximum_p(attacks: Sequence[MembershipAttack]) -> Test:
+    """The best of these attacks' p, times their number: which one sees a blurred copy depends on the table."""
+
+    def p_value(bench: Bench) -> float:
+        scores = [attack.scores(bench) for attack in attacks]
+        found = [top_share_p(score, bench.targets.is_member) for score in scores if score is not None]
+        return min(1.0, len(found) * min(found, default=1.0))
+
+    return p_value
 
 
 def top_share_p(scores: F64, is_member: Bool, share: float = TOP_SHARE) -> float:

@@ -41,7 +41,7 @@ ATTACK = MembershipAttack(
         knowledge="none of the generator",
         data="the person's record, the release, and some other people's records",
     ),
-    paper="Data Plagiarism Index 2406.13012",
+    paper="Data Plagiarism Index, in Synth-MIA 2509.18014",
     score=_score,
     needs="there is no reference: strangers' records to compare with",
 )

@@ -67,7 +67,7 @@ ATTACK = MembershipAttack(
         knowledge="none of the generator",
         data="the person's record, the release, and some other people's records",
     ),
-    paper="Gen-LRA 2508.21146",
+    paper="Gen-LRA, in Synth-MIA 2509.18014",
     score=_score,
     needs="there is no reference: strangers' records to compare with",
 )

@@ -95,5 +95,5 @@ ATTACK = MembershipAttack(
     ),
     paper="a likelihood-ratio form of nearest record matching (Fellegi and Sunter 1969's agreement weights)",
     score=_score,
-    answers_for=(Leak.VERBATIM, Leak.NEAR_COPY),
+    answers_for=(Leak.VERBATIM,),
 )

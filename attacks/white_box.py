@@ -1,6 +1,6 @@
 """White-box audit of a generator: does its noise hide one unit as well as it claims?
 
-Worst case of Annamalai and others (2405.10994, 2604.18352): n units that are all the same, with and without one that is
+Worst case of 2405.10994 and 2604.18352: n units that are all the same, with and without one that is
 different in every column and fills its contribution bound. Many tiny fits of each are recorded at the noise source: what
 went in, what came out, at which scale. On the outcomes that follow, the log-likelihood ratio of the two tables is a
 Gaussian pair whose distance is μ, if the generator is what it says (Gaussian differential privacy, Dong, Roth and Su
@@ -217,9 +217,9 @@ def _ratios(
     """Log-likelihood ratios of the judged fits; None where the pilot shows no vector that the unit changes."""
     usual, changed = _means(pilot_without), _means(pilot_with)
     shift = {
-        length: changed[length] - usual[length]
-        for length in usual
-        if length in changed and np.abs(changed[length] - usual[length]).max() > 0
+        key: changed[key] - usual[key]
+        for key in usual
+        if key in changed and np.abs(changed[key] - usual[key]).max(initial=0.0) > 0
     }
     if not shift:
         return None
@@ -227,25 +227,30 @@ def _ratios(
     def ratio(run: list[Request]) -> float:
         total = 0.0
         for request in run:
-            delta = shift.get(len(request.exact))
+            delta = shift.get(_key(request))
             if delta is None or request.sigma <= 0:
                 continue
-            centred = request.noisy - usual[len(request.exact)]
+            centred = request.noisy - usual[_key(request)]
             total += float((centred @ delta - delta @ delta / 2) / request.sigma**2)
         return total
 
     return np.array([ratio(run) for run in without]), np.array([ratio(run) for run in with_unit])
 
 
-def _means(runs: list[list[Request]]) -> dict[int, F64]:
-    sums: dict[int, F64] = {}
-    counts: Counter[int] = Counter()
+def _key(request: Request) -> tuple[int, int]:
+    """What kind of vector it is: its length, and where the equal units stand in it."""
+    return (len(request.exact), int(np.argmax(request.exact)) if len(request.exact) else -1)
+
+
+def _means(runs: list[list[Request]]) -> dict[tuple[int, int], F64]:
+    sums: dict[tuple[int, int], F64] = {}
+    counts: Counter[tuple[int, int]] = Counter()
     for run in runs:
         for request in run:
-            length = len(request.exact)
-            sums[length] = sums[length] + request.exact if length in sums else request.exact.copy()
-            counts[length] += 1
-    return {length: total / counts[length] for length, total in sums.items()}
+            key = _key(request)
+            sums[key] = sums[key] + request.exact if key in sums else request.exact.copy()
+            counts[key] += 1
+    return {key: total / counts[key] for key, total in sums.items()}
 
 
 def _distance(without: F64, with_unit: F64) -> tuple[float, float]:

@@ -98,3 +98,31 @@ def test_every_registered_private_generator_holds(name):
     assert gaussian_mu(plan.cost) > 0
     result = audited(plan)
     assert result.ruling is AuditRuling.HOLDS, result.reason
+
+
+def test_the_deep_suites_probe_audits_the_plan_it_is_given():
+    from attacks import PROBES
+    from release.protocols import Arena, Refit
+    from release.records import Measured, NotMeasured
+
+    probe = next(probe for probe in PROBES if probe.name == "white_box")
+    table = neighbours(ROWS)[1]
+
+    def outcome(plan):
+        refit = None if plan is None else Refit(plan=plan, noise=SeededNoise(1))
+        arena = Arena(
+            members=table,
+            controls=table,
+            reference=None,
+            training=None,
+            synthetic=table,
+            claim=None,
+            refit=refit,
+        )
+        return probe.measure(arena, np.random.default_rng(0)).evidence[0].outcome
+
+    assert isinstance(outcome(None), NotMeasured)
+    honest = outcome(HonestPlan(schema=schema(), multiplier=0.8))
+    assert isinstance(honest, Measured)
+    assert honest.low <= 1 <= honest.high
+    assert outcome(BROKEN["unit ignored"](schema=schema(), multiplier=0.8)).low > 1
