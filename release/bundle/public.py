@@ -122,6 +122,20 @@ class Public:
         return self.schema.title or self.schema.name
 
 
+def gate_words(public: Public) -> str:
+    """What the gate means for the stated ε; of a later try also that the choice between tries is outside of it.
+
+    No ε bounds that choice, because the tests are not private. Every try has the same plan and so the same cost.
+    """
+    words, tries = GATE_WORDS[public.mode], public.turn
+    if tries == 1 or public.mode is GateMode.COVERED:
+        return words
+    return (
+        f"{words} This is try {tries}: the tables made before it were charged too and stayed inside, and which one left was decided by "
+        f"tests on the exact real rows. The stated ε is of one table by itself; that choice between {tries} is outside of it."
+    )
+
+
 def public_schema(schema: Schema) -> Schema:
     """The schema of the synthetic table: released and surrogate columns, one row a unit, provenance one step further.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from release.bundle.datapackage import slug
-from release.bundle.public import GATE_WORDS, guarantee_words
+from release.bundle.public import gate_words, guarantee_words
 from release.records import Mechanism
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def registry_entry(public: Public) -> dict[str, Any]:
                 "variant_name": "Pure DP" if claim.delta == 0.0 else "Approximate DP",
                 "data_domain": f"Tables of these columns over the population {public.schema.population}, of "
                 f"public size {public.schema.population_size}.",
-                "unprotected_quantities": GATE_WORDS[public.mode],
+                "unprotected_quantities": gate_words(public),
             },
             "privacy_loss": {
                 "privacy_unit": claim.unit,

@@ -27,6 +27,7 @@ from release.bundle.layout import ATTESTATION, CARD, CROISSANT, DATAPACKAGE, REG
 from release.bundle.public import (
     GATE_WORDS,
     PUBLIC_ANSWERS,
+    gate_words,
     guarantee_words,
     public_answers,
     public_schema,
@@ -389,6 +390,15 @@ def case_public(approved):
         digest_key=KEY,
     )
     return clear(case, issuer=ISSUER, sweeps=())[0]
+
+
+def test_a_later_try_says_that_choosing_it_is_outside_epsilon(case_public):
+    assert gate_words(case_public) == GATE_WORDS[case_public.mode]
+    third = replace(case_public, turn=3)
+    assert "This is try 3" in gate_words(third)
+    assert "choice between 3 is outside" in cards.card(third, "data/x.parquet")
+    covered = replace(third, mode=GateMode.COVERED)
+    assert gate_words(covered) == GATE_WORDS[GateMode.COVERED]
 
 
 def test_words():
