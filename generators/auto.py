@@ -48,7 +48,7 @@ class Shares:
         cells: of the junction tree that exploring may make: inference stays in seconds.
     """
 
-    one_way: float = 0.08
+    one_way: float = 0.12
     most_one_way: float = 0.35
     choice: float = 0.03
     tree: float = 0.25
@@ -56,6 +56,8 @@ class Shares:
     select: float = 0.2
     size_power: float = 0.67
     penalty: float = 1.0
+    tree_penalty: float = 0.5
+    last: int = 200
     target: float = 1.5
     rounds: int = 0
     coarse: bool | None = None
@@ -186,12 +188,12 @@ class _Refinement:
             self.measurer,
             self.fitted,
             exponential_epsilon(self.rho * self.shares.choice / (self.plan.assignment.attributes - 1)),
-            sigma=gaussian_sigma(
+            sigma=self.shares.tree_penalty
+            * gaussian_sigma(
                 self.rho * (1.0 - self.one_way - self.shares.choice) / (pairs + self.rounds),
                 self.measurer.max_rows,
-            )
-            if self.coarse
-            else 0.0,
+            ),
+            coarse=self.coarse,
             most_cells=self.plan.assignment.most_cells / pairs,
         )
         self._measure_all(tree, self.rho * self.shares.tree, "measure tree")
@@ -241,7 +243,7 @@ class _Refinement:
     def _consolidate(self) -> None:
         self._measure_all(self.chosen, self.measurer.filter.left, "consolidate")
         self.progress(0.9, "last inference")
-        self._fit(200)
+        self._fit(self.shares.last)
         self.progress(1.0, f"{len(self.measurements)} measurements fitted, {self.fitted.tree.cells:,} cells")
 
     def _measure_all(self, chosen: Sequence[View], rho: float, label: str) -> None:

@@ -25,6 +25,7 @@ def choose_tree(
     epsilon: float,
     *,
     sigma: float = 0.0,
+    coarse: bool = False,
     most_cells: float = np.inf,
 ) -> list[View]:
     """Views of pairs that join all attributes, each chosen among those that join two components.
@@ -35,8 +36,8 @@ def choose_tree(
         measurer: asked for the choices.
         independent: the model of one-way marginals, against which a pair's dependence is scored.
         epsilon: of each choice.
-        sigma: the noise that measuring will leave on a cell: each pair competes in all its resolutions, with the noise
-            taken off its score. 0: full resolution only, as in MST.
+        sigma: the noise that measuring will leave on a cell, taken off a pair's score; 0: as in MST.
+        coarse: each pair competes in all its resolutions.
         most_cells: pairs with more cells are never chosen; components that only they would join stay apart.
     """
     views, domain = measurer.views, measurer.domain
@@ -47,7 +48,7 @@ def choose_tree(
         (a, b): independent.total * np.multiply.outer(one_way[a], one_way[b]) for a, b in pairs
     }
     candidates = [
-        view for pair in pairs for view in (views.resolutions(pair) if sigma > 0.0 else [full_view(pair)])
+        view for pair in pairs for view in (views.resolutions(pair) if coarse else [full_view(pair)])
     ]
     penalties = NOISE_L1 * sigma * np.array([float(views.cells(view)) for view in candidates])
     contest = measurer.contest(candidates, estimates, penalties=penalties)
