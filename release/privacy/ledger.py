@@ -178,7 +178,7 @@ def set_cap_in(
     part = delta / 2.0 if threshold_delta is None else threshold_delta
     if not population or not unit:
         raise InputError("a cap needs the names of a population and of its privacy unit")
-    if not (math.isfinite(epsilon) and epsilon > 0.0 and 0.0 < delta < 1.0 and 0.0 <= part < delta):
+    if not (math.isfinite(epsilon) and epsilon > 0.0 and 0.0 <= part < delta < 1.0):
         raise InputError(
             f"ε = {epsilon}, δ = {delta}, of it {part} for thresholds is not a cap",
             mend="give ε > 0, 0 < δ < 1 and less than δ for thresholds",
@@ -234,13 +234,14 @@ def charge_in(
     cap = balance.cap
     _require_unit(cap, cost)
     rdp, thresholds = _rdp_at(cost.events, cap.order), threshold_delta(cost.events)
-    if not balance.spent_rdp + rdp <= cap.rdp:
+    if not _sum_up([*(charge.rdp for charge in balance.charges), rdp]) <= cap.rdp:
         raise BudgetExceededError(
             f'this plan (ε = {cost.epsilon:g} at δ = {cost.delta:g}) takes {rdp / cap.rdp:.1%} of the lifetime cap of "{population}" '
             f"(ε = {cap.epsilon:g} at δ = {cap.delta:g} per {cap.unit}), of which {balance.left:.1%} is left",
             mend="ask for less ε, or ask the budget owner; nothing was charged",
         )
-    if not balance.spent_threshold_delta + thresholds <= cap.threshold_delta:
+    before = [charge.threshold_delta for charge in balance.charges]
+    if not _sum_up([*before, thresholds]) <= cap.threshold_delta:
         raise BudgetExceededError(
             f"this plan's thresholds take δ = {thresholds:g}; of the {cap.threshold_delta:g} that the lifetime cap of "
             f'"{population}" holds for thresholds, {balance.spent_threshold_delta:g} is spent',
@@ -344,13 +345,13 @@ def _rdp_at(events: Sequence[DpEvent], order: float) -> float:
         raise IntegrityError(
             f"order {order} is not on this version's grid", mend="use the version that set the cap"
         )
-    value = float(rdp_curve(events)[place])
-    return math.nextafter(value, math.inf) if value > 0.0 else value
+    return math.nextafter(float(rdp_curve(events)[place]), math.inf)
 
 
 def _sum_up(values: Sequence[float]) -> float:
+    """The sum, rounded up; nothing is nothing."""
     total = math.fsum(values)
-    return math.nextafter(total, math.inf) if total > 0.0 else total
+    return math.nextafter(total, math.inf) if total else 0.0
 
 
 def _cap_at(order: float, epsilon: float, delta: float) -> float:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from release.database import Database
 from release.errors import BudgetExceededError, FaultError, InputError, IntegrityError, RefusedError
 from release.privacy import ledger as ledger_module
-from release.privacy.accounting import ORDERS, cost, epsilon_of_curve, rdp_curve, rho_for
+from release.privacy.accounting import ORDERS, cost, epsilon_of_curve, rdp_curve, rdp_room, rho_for
 from release.privacy.ledger import Ledger, balance_in, charge_in, set_cap_in
 from release.records import DpEvent, Mechanism, Person, Population, PrivacyCost, ReleaseId
 
@@ -247,9 +247,16 @@ NO_CAPS = {
 
 @pytest.mark.parametrize("name", NO_CAPS)
 def test_what_is_no_cap_is_refused(bench: Bench, name: str) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError, match=r"is not a cap|needs the names"):
         bench.cap(**NO_CAPS[name])
     assert bench.ledger.populations() == ()
+
+
+def test_a_cap_may_leave_nothing_for_thresholds(bench: Bench) -> None:
+    bench.cap(threshold_delta=0.0)
+    bench.charge(plan(gaussian()))
+    with pytest.raises(BudgetExceededError, match="thresholds"):
+        bench.charge(plan(gaussian(), threshold(1e-12)))
 
 
 def test_a_cap_needs_a_population(bench: Bench) -> None:
@@ -278,6 +285,52 @@ def test_costs_round_up_to_the_last_bit(bench: Bench) -> None:
     with pytest.raises(BudgetExceededError):
         bench.charge(plan(event, delta=5e-7))
     bench.charge(plan(replace(event, parameter=sigma * (1 + 1e-12)), delta=5e-7))
+
+
+def test_the_brim_itself_fits_to_the_last_bit(bench: Bench, monkeypatch) -> None:
+    cap = bench.cap(threshold_delta=5e-7)
+    two = math.nextafter(cap.rdp / 2.0, 0.0)  # twice this, rounded up, is just the cap
+    assert math.nextafter(2.0 * two, math.inf) == cap.rdp
+    monkeypatch.setattr(ledger_module, "_rdp_at", lambda events, order: two)
+    bench.charge(plan(gaussian()))
+    bench.charge(plan(gaussian()))
+    assert bench.ledger.balance(PATIENTS).share == 1.0
+    assert bench.ledger.balance(PATIENTS).left == 0.0
+    with pytest.raises(BudgetExceededError):
+        bench.charge(plan(gaussian()))
+
+
+def test_the_brim_of_thresholds_fits_too(bench: Bench, monkeypatch) -> None:
+    bench.cap(threshold_delta=math.nextafter(4e-7, 1.0))
+    monkeypatch.setattr(ledger_module, "threshold_delta", lambda events: 4e-7)
+    bench.charge(plan(gaussian()))
+    with pytest.raises(BudgetExceededError, match="thresholds"):
+        bench.charge(plan(gaussian()))
+
+
+def test_sums_and_curves_are_rounded_up(bench: Bench) -> None:
+    events = (gaussian(), threshold(1e-9))
+    exact = float(rdp_curve(events)[100])
+    assert ledger_module._rdp_at(events, float(ORDERS[100])) == math.nextafter(exact, math.inf)
+    assert ledger_module._sum_up([0.1, 0.2]) > math.fsum([0.1, 0.2])
+    assert ledger_module._sum_up([]) == 0.0
+    assert ledger_module._rdp_at(events, float(ORDERS[-1])) > 0.0
+    assert ledger_module._cap_at(3.0, 1.0, 1e-6) < float(rdp_room(np.array([3.0]), 1.0, 1e-6)[0])
+
+
+def test_a_cap_without_any_room_is_refused(bench: Bench, monkeypatch) -> None:
+    monkeypatch.setattr(ledger_module, "_cap_at", lambda order, epsilon, delta: 0.0)
+    with pytest.raises(InputError, match="no charge fits"):
+        bench.cap()
+
+
+def test_a_cap_may_be_lowered_to_just_what_is_spent(bench: Bench, monkeypatch) -> None:
+    bench.cap()
+    spent = bench.charge(plan(gaussian(), threshold(1e-8))).rdp
+    total = math.nextafter(spent, math.inf)
+    part = bench.ledger.balance(PATIENTS).spent_threshold_delta
+    monkeypatch.setattr(ledger_module, "_cap_at", lambda order, epsilon, delta: total)
+    assert bench.cap(threshold_delta=part).rdp == total
 
 
 def test_a_curve_without_a_finite_value_at_the_order_is_refused(bench: Bench) -> None:
@@ -399,6 +452,14 @@ def test_a_charge_that_holds_less_than_its_events_cost_is_found(bench: Bench, mo
         bench.charge(plan(gaussian()))
     with pytest.raises(IntegrityError, match="less than its events cost"):
         bench.ledger.verify()
+
+
+def test_a_charge_may_differ_by_rounding_between_machines(bench: Bench, monkeypatch) -> None:
+    bench.cap()
+    monkeypatch.setattr(ledger_module, "_rdp_at", lambda events, order: 0.1 * (1.0 - 1e-9))
+    bench.charge(plan(gaussian()))
+    monkeypatch.setattr(ledger_module, "_rdp_at", lambda events, order: 0.1)
+    assert bench.ledger.verify() == 2
 
 
 @pytest.mark.parametrize("order", [4.0123456, 1e9])
