@@ -7,6 +7,7 @@ Exact integers. Rows that repeat can be collapsed to weights first.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -136,13 +137,19 @@ class Rows:
 
 def count(rows: Rows, cliques: Sequence[Clique]) -> list[IntTable]:
     """The marginals of the cliques, each an int64 array of the shape of its attributes' sizes."""
-    blocks = cover(rows.domain, cliques)
+    blocks = _cover(rows.domain, tuple(cliques))
     tables = _count_all(rows, [block for block, _ in blocks])
     found: dict[Clique, IntTable] = {}
     for (block, members), table in zip(blocks, tables, strict=True):
         for clique in members:
             found[clique] = roll_down(table, block, clique)
     return [found[clique] for clique in cliques]
+
+
+@functools.lru_cache(maxsize=8)
+def _cover(domain: Domain, cliques: tuple[Clique, ...]) -> list[tuple[Clique, list[Clique]]]:
+    """`cover`, remembered: rounds ask for the same marginals again and again. The result is read only."""
+    return cover(domain, cliques)
 
 
 def roll_down(table: npt.NDArray[Any], clique: Clique, onto: Clique) -> npt.NDArray[Any]:

@@ -19,8 +19,20 @@ SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
 FILES = {
     "adult": ("adult/adult.csv.gz", ",", ("split",), "income", ">50K"),
-    "credit-default": ("credit-default/credit-default.csv.gz", ",", ("ID",), "default_payment_next_month", "1"),
-    "diabetes130": ("diabetes130/diabetic_data.csv.gz", ",", ("encounter_id", "patient_nbr"), "readmitted", "<30"),
+    "credit-default": (
+        "credit-default/credit-default.csv.gz",
+        ",",
+        ("ID",),
+        "default_payment_next_month",
+        "1",
+    ),
+    "diabetes130": (
+        "diabetes130/diabetic_data.csv.gz",
+        ",",
+        ("encounter_id", "patient_nbr"),
+        "readmitted",
+        "<30",
+    ),
     "bank-marketing": ("bank-marketing/bank-additional-full.csv.gz", ";", (), "y", "yes"),
 }
 """File, delimiter, columns left out, target, its positive value."""
@@ -72,8 +84,15 @@ def load(name: str, *, split_seed: int = 0) -> CodedTable:
         sizes.append(int(codes.max()) + 1)
         ordered.append(not levels)
     return CodedTable(
-        name, names, tuple(sizes), np.stack(train, 1).astype(np.int32), np.stack(test, 1).astype(np.int32),
-        names.index(target), positive_code, tuple(ordered), units,
+        name,
+        names,
+        tuple(sizes),
+        np.stack(train, 1).astype(np.int32),
+        np.stack(test, 1).astype(np.int32),
+        names.index(target),
+        positive_code,
+        tuple(ordered),
+        units,
     )
 
 

@@ -30,7 +30,10 @@ def python_of(peer: str) -> Path:
         venv.create(folder, with_pip=True, symlinks=True, clear=True)
         subprocess.run(
             [python, "-m", "pip", "install", "--quiet", *PINS[peer]],
-            check=True, capture_output=True, text=True, timeout=900,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=900,
         )
     except (OSError, subprocess.SubprocessError) as error:
         tail = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1:]

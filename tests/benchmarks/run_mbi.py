@@ -21,7 +21,9 @@ import numpy as np  # noqa: E402
 
 def measured(stored, names, k):
     clique = tuple(names[a] for a in stored[f"clique_{k}"])
-    return mbi.LinearMeasurement(stored[f"counts_{k}"].reshape(-1).astype(float), clique, float(stored[f"sigma_{k}"]))
+    return mbi.LinearMeasurement(
+        stored[f"counts_{k}"].reshape(-1).astype(float), clique, float(stored[f"sigma_{k}"])
+    )
 
 
 def estimate(stored, iterations):
@@ -51,7 +53,9 @@ class Recipe:
         return np.bincount(index, minlength=int(np.prod(shape))).astype(float)
 
     def measure(self, clique, sigma):
-        noisy = self.exact(clique) + np.rint(self.rng.normal(0, sigma, int(np.prod([self.sizes[a] for a in clique]))))
+        noisy = self.exact(clique) + np.rint(
+            self.rng.normal(0, sigma, int(np.prod([self.sizes[a] for a in clique])))
+        )
         self.several.append(mbi.LinearMeasurement(noisy, tuple(self.names[a] for a in clique), sigma))
 
     def fit(self, iterations):
@@ -60,7 +64,9 @@ class Recipe:
         )
 
     def choose(self, scores, epsilon, sensitivity=1.0):
-        return int(np.argmax(epsilon * np.asarray(scores) / (2 * sensitivity) + self.rng.gumbel(size=len(scores))))
+        return int(
+            np.argmax(epsilon * np.asarray(scores) / (2 * sensitivity) + self.rng.gumbel(size=len(scores)))
+        )
 
     def expected(self, clique):
         return np.asarray(self.model.project(tuple(self.names[a] for a in clique)).datavector())
@@ -73,7 +79,9 @@ class Recipe:
         pairs = list(itertools.combinations(range(d), 2))
         ones = [self.expected((a,)) for a in range(d)]
         total = float(self.model.total)
-        errors = [np.abs(self.exact(p) - np.outer(ones[p[0]], ones[p[1]]).reshape(-1) / total).sum() for p in pairs]
+        errors = [
+            np.abs(self.exact(p) - np.outer(ones[p[0]], ones[p[1]]).reshape(-1) / total).sum() for p in pairs
+        ]
         component = list(range(d))
         epsilon = np.sqrt(8 * self.rho / 3 / (d - 1))
         for _ in range(d - 1):
@@ -102,9 +110,13 @@ class Recipe:
             spent += 1 / (2 * sigma**2) + epsilon**2 / 8
             model = [tuple(m.clique) for m in self.several]
             fits = [
-                c for c in exact
-                if mbi.junction_tree.hypothetical_model_size(self.domain, [*model, tuple(self.names[a] for a in c)])
-                <= 80 * spent / self.rho or tuple(self.names[a] for a in c) in model
+                c
+                for c in exact
+                if mbi.junction_tree.hypothetical_model_size(
+                    self.domain, [*model, tuple(self.names[a] for a in c)]
+                )
+                <= 80 * spent / self.rho
+                or tuple(self.names[a] for a in c) in model
             ]
             noise = np.sqrt(2 / np.pi) * sigma
             scores = [len(c) * (np.abs(exact[c] - self.expected(c)).sum() - noise * cells[c]) for c in fits]
