@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -107,6 +108,9 @@ RUNNING = frozenset({State.GENERATING, State.EVALUATING, State.EXPORTING})
 _MARKDOWN = str.maketrans({sign: f"\\{sign}" for sign in "\\`*_{}[]()<>#+-.!|~$:&@"})
 _SAID = "said"
 
+TOKEN = "SLUICE_APP_TOKEN"  # noqa: S105 - the name of an environment variable
+"""Holds the secret of the link that `sluice app` prints."""
+
 
 def plain(text: object) -> str:
     """The text with every sign that Markdown or HTML would take for its own escaped; line ends become blanks."""
@@ -151,8 +155,13 @@ def member_of(person: Person) -> Member | None:
 
 
 def sign_in() -> None:
-    """Find out who this is: single sign-on where it is set up, in a demo whoever one likes, else the system's user."""
+    """Find out who this is: single sign-on where it is set up, in a demo whoever one likes, else the system's user.
+
+    Raises NotAuthorisedError for who came without the link, and for who has no role: the pages speak of real people.
+    """
     place = workspace()
+    if not (place.settings.demo or _single_sign_on()):
+        _require_link()
     with st.sidebar:
         if place.settings.demo:
             names = [member.person for member in place.registry.people.all() if member.roles]
@@ -168,8 +177,24 @@ def sign_in() -> None:
                 st.stop()
             st.button("Sign out", on_click=st.logout)
         known = ", ".join(role.value.replace("-", " ") for role in roles())
-        st.markdown(f"{plain(me())}: {known or 'no role here, may look but not act'}")
+        st.markdown(f"{plain(me())}: {known or 'no role here'}")
         st.markdown(f"Issuer: {plain(place.settings.issuer)}")
+    if not known:
+        raise NotAuthorisedError(
+            f"{me()} has no role in this workspace", mend="ask a policy owner for one (sluice person add)"
+        )
+
+
+def _require_link() -> None:
+    """Without single sign-on whoever has the link is the account that started the app: a port is open to all local users."""
+    expected = os.environ.get(TOKEN, "")
+    given = str(st.query_params.get("token") or st.session_state.get(TOKEN) or "")
+    if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
+        raise NotAuthorisedError(
+            "this page was not opened by the link of its `sluice app`",
+            mend="open the link that `sluice app` printed, or set up single sign-on",
+        )
+    st.session_state[TOKEN] = given
 
 
 def _single_sign_on() -> bool:
