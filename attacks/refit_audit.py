@@ -19,7 +19,7 @@ from release.protocols import Progress
 from release.records import Evidence, Measured, NotMeasured, ProbeReport
 
 NAME = "white_box"
-FITS = 60
+FITS = 200
 SAME_UNITS = 50
 
 

@@ -98,7 +98,7 @@ def recall(arena, leaked: np.ndarray, seed: int) -> float:
 
 
 def grid(table: str, seeds: int, generator: str, out: dict) -> None:
-    data = load_shared(table)
+    data = leaks.distinct(load_shared(table))
     caught, rules, found = Counter(), {}, {}
     met, why = Counter(), Counter()
     for seed in range(seeds):
@@ -135,7 +135,7 @@ def grid(table: str, seeds: int, generator: str, out: dict) -> None:
 
 def smallest_share(table: str, seeds: int, generator: str, out: dict) -> None:
     """The smallest share of verbatim members that is caught in 95 % of seeds."""
-    data = load_shared(table)
+    data = leaks.distinct(load_shared(table))
     caught = Counter()
     for seed in range(seeds):
         rng = np.random.default_rng(2_000 + seed)
