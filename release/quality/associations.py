@@ -2,7 +2,7 @@
 
 Rules: two numeric columns: Pearson's r and Spearman's ρ over rows where both are present; two coded columns: Cramér's V with
 Bergsma's bias correction (doi:10.1016/j.jkss.2012.10.002), missing a level of its own; one of each: the correlation ratio η of the
-number over the levels. Standard errors come from a bootstrap by unit of both tables; at most `ROWS` rows are used.
+number over the levels. Standard errors come from a bootstrap by unit of both tables; at most `ROWS` rows are used, and `RESAMPLED_ROWS` for the errors.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from release.quality.models import thin
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 
 ROWS = 50_000
+RESAMPLED_ROWS = 10_000
 LEVELS = 30
 REPEATS = 20
 MOST_COLUMNS = 40
@@ -213,16 +214,7 @@ def _measure_part(part: Part, rng: np.random.Generator) -> tuple[list[Evidence],
     if not pairs:
         return [*pen.none(_METRICS, part.subject, f"the table has {width} column(s), a pair needs two")], []
     plain = [side.matrix(pairs, np.ones(len(table))) for side, table in zip(sides, tables, strict=True)]
-    draws = [
-        np.array(
-            [
-                side.matrix(pairs, weights)
-                for block in bootstrap_weights(table.units, REPEATS, rng)
-                for weights in block
-            ]
-        )
-        for side, table in zip(sides, tables, strict=True)
-    ]
+    draws = _draws(tables, keep, pairs, rng)
     difference = plain[1] - plain[0]
     errors = np.sqrt(draws[0].var(axis=0, ddof=1) + draws[1].var(axis=0, ddof=1))
     # The mean's error follows the draws of the whole matrix, seen through the signs of the differences.
@@ -254,6 +246,26 @@ def _measure_part(part: Part, rng: np.random.Generator) -> tuple[list[Evidence],
         figure = measured(float(np.abs(difference[of]).mean()), error, trials, least=0.0)
         evidence.append(pen(f"{kind}_difference_mean", "", figure, f"{int(of.sum())} pairs"))
     return evidence, [_matrix(sides[0].names, pairs, plain), _table(names, plain, figures)]
+
+
+def _draws(
+    tables: tuple[Table, Table],
+    keep: tuple[int, ...],
+    pairs: list[tuple[Association, int, int]],
+    rng: np.random.Generator,
+) -> list[FloatArray]:
+    """Measures under bootstrap weights, shape (REPEATS, pairs) a side, with the spread of the whole tables.
+
+    Larger tables are resampled on at most `RESAMPLED_ROWS` rows; the deviations from their mean shrink with the root of the units.
+    """
+    small = (thin(tables[0], RESAMPLED_ROWS, rng), thin(tables[1], RESAMPLED_ROWS, rng))
+    found = []
+    for side, table, whole in zip(_sides(*small, keep), small, tables, strict=True):
+        blocks = bootstrap_weights(table.units, REPEATS, rng)
+        drawn = np.array([side.matrix(pairs, weights) for block in blocks for weights in block])
+        middle = drawn.mean(axis=0)
+        found.append(middle + (drawn - middle) * np.sqrt(table.n_units / whole.n_units))
+    return found
 
 
 def _matrix(

@@ -25,7 +25,7 @@ from release.records import NotMeasured, Task
 
 FloatArray = npt.NDArray[np.float64]
 
-MODEL_ROWS = 50_000
+MODEL_ROWS = 30_000
 """Most rows a model is trained on; larger tables are thinned by unit and the evidence's note says so."""
 FEWEST_IN_CLASS = 20
 """A class with fewer units in the real training rows, or in the holdout, is left out of the task."""

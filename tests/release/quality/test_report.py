@@ -295,3 +295,11 @@ def test_released_pictures_of_odd_columns():
     for exhibit in by_title.values():
         assert all(np.isfinite(value) for value in exhibit.data["values"] if not isinstance(value, list))
     assert "no rows" not in partner_report(HEADING, table.take(np.arange(0)), [])
+
+
+@pytest.mark.parametrize("ruling", Ruling)
+def test_a_partners_page_of_a_table_that_stays_says_so(release, ruling):
+    rulings = [PublicRuling.of(dataclasses.replace(FINDING, ruling=one)) for one in (Ruling.MET, ruling)]
+    page = partner_report(HEADING, release[0].synthetic, rulings)
+    assert ("Not let through" in page) is (ruling is not Ruling.MET)
+    assert "Not let through" in partner_report(HEADING, release[0].synthetic, [])

@@ -232,3 +232,21 @@ def test_rules_count_what_is_broken():
         ].high
         == 0
     )
+
+
+def test_association_errors_agree_with_repetition_on_tables_that_are_thinned(monkeypatch):
+    # 800 rows a side, errors from 200 of them: the spread must still be that of 800.
+    monkeypatch.setattr("release.quality.associations.RESAMPLED_ROWS", 200)
+    schema = schema_of(number_spec("a", -9, 9), number_spec("b", -9, 9))
+    values, errors = [], []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        tables = []
+        for follow in (1.0, 0.2):
+            a = rng.normal(size=800).clip(-9, 9)
+            tables.append(table_of(schema, a=a, b=(follow * a + rng.normal(size=800)).clip(-9, 9)))
+        found = figures(ASSOCIATIONS.measure(arena_of(*tables, tables[0], None), rng))
+        figure = found["pearson_difference_mean", ""]
+        values.append(figure.estimate)
+        errors.append((figure.high - figure.estimate) / 1.6449)
+    assert np.mean(errors) == pytest.approx(np.std(values), rel=0.25)
