@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 import shutil
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -299,7 +300,7 @@ def test_released_pictures_of_odd_columns():
 
 @pytest.mark.parametrize("ruling", Ruling)
 def test_a_partners_page_of_a_table_that_stays_says_so(release, ruling):
-    rulings = [PublicRuling.of(dataclasses.replace(FINDING, ruling=one)) for one in (Ruling.MET, ruling)]
+    rulings = [PublicRuling.of(replace(FINDING, ruling=one)) for one in (Ruling.MET, ruling)]
     page = partner_report(HEADING, release[0].synthetic, rulings)
     assert ("Not let through" in page) is (ruling is not Ruling.MET)
     assert "Not let through" in partner_report(HEADING, release[0].synthetic, [])
