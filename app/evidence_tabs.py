@@ -66,7 +66,9 @@ def pictures(view: ReleaseView) -> None:
         st.markdown("Nothing has been measured yet.")
         return
     probes = list(dict.fromkeys(exhibit.probe for exhibit in evidence.exhibits))
-    probes.sort(key=lambda probe: evidence.probes.index(probe) if probe in evidence.probes else len(probes))
+    probes.sort(
+        key=lambda probe: evidence.probes.index(probe) if probe in evidence.probes else len(evidence.probes)
+    )
     if not probes:
         st.markdown("No probe left a picture.")
         return

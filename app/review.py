@@ -6,6 +6,8 @@ and what it refuses is shown in its own words. No real row is ever read; the onl
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import streamlit as st
 
 from app import desk, panels
@@ -22,7 +24,9 @@ PAGES = (
 
 def main() -> None:
     """Draw the page that was asked for."""
-    st.set_page_config(page_title="Sluicegate review", page_icon=":material/water_lux:", layout="wide")
+    # A file of our own: for a named icon, the browser would ask a font server outside.
+    icon = str(Path(__file__).with_name("review.svg"))
+    st.set_page_config(page_title="Sluicegate review", page_icon=icon, layout="wide")
     page = st.navigation(
         [
             st.Page(file, title=title, icon=icon, url_path=path, default=place == 0)

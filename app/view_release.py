@@ -98,7 +98,7 @@ def _first_letter(text: str) -> str:
 
 def _follow(view: ReleaseView) -> None:
     """Look every few seconds whether somebody else has moved it on."""
-    every = "3s" if view.verdict is None or view.state in desk.RUNNING else "10s"
+    every = "3s" if view.verdict is None or view.state in desk.RUNNING else "6s"
     st.fragment(_watch, run_every=every)(view)
 
 
