@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from release.canonical import KeyedDigest, to_json
-from release.errors import InputError
+from release.canonical import KeyedDigest, keyed_file_digest, to_json
+from release.errors import InputError, SchemaError
 from release.protocols import Progress, no_progress
 from release.records import DatasetId, Person
 
@@ -29,6 +29,7 @@ def add_dataset(
     Raises SchemaError, SourceError, InputError, and GateError for a synthetic source without its real anchor.
     """
     from release.data.contradictions import require_consistent
+    from release.data.draft import placeholders
     from release.data.schema_file import load_schema
     from release.data.sources import read_table
     from release.data.table_file import write_table
@@ -36,6 +37,12 @@ def add_dataset(
     from release.workflow.offices import schema_of
 
     schema = load_schema(schema_file)
+    if unfilled := placeholders(schema):
+        raise SchemaError(
+            f"{', '.join(unfilled)} still as the draft left it",
+            mend="fill it in from what is public",
+            file=schema_file.name,
+        )
     require_consistent(schema)
     if schema.name in {dataset.id for dataset in workspace.registry.datasets.all()}:
         raise InputError(f'there is already a dataset "{schema.name}"', mend="give the schema another name")
@@ -46,7 +53,11 @@ def add_dataset(
     progress(0.8, "storing the table")
     name = workspace.objects.put(lambda path: write_table(loaded.table, path), keyed=True)
     dataset = workspace.registry.datasets.add(
-        schema, table=KeyedDigest(name), report=to_json(loaded.report), by=by
+        schema,
+        table=KeyedDigest(name),
+        report=to_json(loaded.report),
+        by=by,
+        file=keyed_file_digest(file, workspace.keys.digest_key),
     )
     return dataset, loaded.report
 

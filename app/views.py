@@ -16,7 +16,7 @@ from app.rendering import (
     ruling_text,
     verdict_summary,
 )
-from release.canonical import to_json
+from release.canonical import digest, to_json
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -38,6 +38,7 @@ def release_json(view: ReleaseView) -> dict[str, Any]:
         "candidate": to_json(view.candidate) if view.candidate else None,
         "evidence": [to_json(item) for item in view.evidence.evidence] if view.evidence else None,
         "controls": [to_json(item) for item in view.evidence.controls] if view.evidence else None,
+        "seen": seen_digest(view) or None,
         "verdict": None
         if verdict is None
         else {**to_json(verdict), "ruling": verdict.ruling.value, "releasable": verdict.releasable},
@@ -132,8 +133,17 @@ def listing_json(views: Sequence[ReleaseView]) -> list[dict[str, Any]]:
     ]
 
 
+def seen_digest(view: ReleaseView) -> str:
+    """Twelve digits that stand for what a vote would bind to; "" where there is nothing to vote on."""
+    return digest(view.binding)[:12] if view.binding is not None else ""
+
+
 def _after(view: ReleaseView) -> list[tuple[str, object]]:
     lines: list[tuple[str, object]] = []
+    if view.binding is not None:
+        lines.append(
+            ("seen", f"{seen_digest(view)} (approve --seen {seen_digest(view)} refuses if this changes)")
+        )
     if view.votes:
         text = ", ".join(f"{vote.person} {vote.decision.value}" for vote in view.votes)
         lines.append(("votes", text))

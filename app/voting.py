@@ -11,7 +11,6 @@ import streamlit as st
 
 from app import desk, panels
 from app.panels import Tone
-from release.canonical import digest
 from release.errors import ReleaseError
 from release.records import Decision, Person, ReleaseId
 from release.workflow.dossier import ReleaseView
@@ -63,7 +62,7 @@ def _ballot(view: ReleaseView) -> None:
     if against:
         st.warning(f"You may not vote: {against}.", icon=":material/block:")
     else:
-        _buttons(view, _shown(view))
+        _buttons(view, view.binding)
     others = [m for m in members if m.person != desk.me()]
     rows = [
         (m.person, _word(view, m))
@@ -93,19 +92,6 @@ def _against(view: ReleaseView, member: Member | None, person: Person) -> str:
     if view.standing is not None and person in view.standing.approvers:
         return f"{desk.plain(person)} has approved it already"
     return ""
-
-
-def _shown(view: ReleaseView) -> Binding | None:
-    """What this page shows: candidate, evidence and policy of its verdict. None where it shows no verdict."""
-    if view.candidate is None or view.verdict is None:
-        return None
-    return Binding(
-        release=view.release,
-        turn=view.turn,
-        candidate=digest(view.candidate),
-        evidence=view.verdict.evidence,
-        policy=view.verdict.policy,
-    )
 
 
 def _buttons(view: ReleaseView, shown: Binding | None) -> None:

@@ -18,6 +18,12 @@ app = typer.Typer(
 release_studies.register(app)
 
 ReleaseArgument = Annotated[str, typer.Argument(metavar="ID", help="The release, such as claims-1.")]
+SeenOption = Annotated[
+    str,
+    typer.Option(
+        "--seen", metavar="DIGEST", help="What `show` says you looked at; refused if that has changed."
+    ),
+]
 CommentOption = Annotated[str, typer.Option("--comment", "-m", help="Why; stays in the workspace.")]
 
 
@@ -197,29 +203,34 @@ def show_command(
 
 
 @app.command(
-    epilog=examples("sluice release approve claims-1", 'sluice release approve claims-1 -m "all met" --json')
+    epilog=examples(
+        "sluice release approve claims-1",
+        'sluice release approve claims-1 --seen 3fa9c1d27b04 -m "all met" --json',
+    )
 )
 def approve(
     release: ReleaseArgument,
     comment: CommentOption = "",
+    seen: SeenOption = "",
     workspace: WorkspaceOption = None,
     as_name: AsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Approve what is up for review. Binds to this very candidate, evidence and policy; never one's own request."""
-    _vote(release, Decision.APPROVE, comment, workspace, as_name, as_json=as_json)
+    _vote(release, Decision.APPROVE, comment, seen, workspace, as_name, as_json=as_json)
 
 
 @app.command(epilog=examples('sluice release reject claims-1 -m "too many outliers" --json'))
 def reject(
     release: ReleaseArgument,
     comment: CommentOption = "",
+    seen: SeenOption = "",
     workspace: WorkspaceOption = None,
     as_name: AsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Reject what is up for review, for good."""
-    _vote(release, Decision.REJECT, comment, workspace, as_name, as_json=as_json)
+    _vote(release, Decision.REJECT, comment, seen, workspace, as_name, as_json=as_json)
 
 
 @app.command(name="return", epilog=examples('sluice release return claims-1 -m "fewer columns" --json'))
@@ -350,17 +361,27 @@ def _vote(
     release: str,
     decision: Decision,
     comment: str,
+    seen: str,
     workspace: Path | None,
     as_name: str | None,
     *,
     as_json: bool,
 ) -> None:
+    from app.views import seen_digest
     from app.workspace import open_workspace
+    from release.errors import TransitionError
     from release.records import ReleaseId
 
     place = open_workspace(workspace)
     place.registry.expire_due()
-    state = place.registry.vote(ReleaseId(release), decision, comment=comment, by=place.person(as_name))
+    shown = place.registry.show(ReleaseId(release))
+    if seen and seen != seen_digest(shown):
+        raise TransitionError(
+            f"{release} is no longer what {seen} stands for", mend="look at it again with show, then vote"
+        )
+    state = place.registry.vote(
+        ReleaseId(release), decision, comment=comment, by=place.person(as_name), seen=shown.binding
+    )
     view = place.registry.show(ReleaseId(release))
     if not as_json:
         standing = view.standing

@@ -166,6 +166,19 @@ class ReleaseView:
     bundle: Bundled | None
     actions: tuple[Action, ...]
 
+    @property
+    def binding(self) -> Binding | None:
+        """What a vote on this view is about; None where there is no verdict to vote on."""
+        if self.candidate is None or self.verdict is None:
+            return None
+        return Binding(
+            release=self.release,
+            turn=self.turn,
+            candidate=digest(self.candidate),
+            evidence=self.verdict.evidence,
+            policy=self.verdict.policy,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownCandidate:

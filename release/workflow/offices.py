@@ -25,6 +25,9 @@ INSTALLED = Person("built-in")
 """Stands as confirming person on the tiers that come with the product."""
 
 
+_FROM_MEMORY = KeyedDigest("")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
     """A registered table.
@@ -44,6 +47,7 @@ class Dataset:
         report: what reading it found, plain JSON values (counts only).
         added_by: who.
         added_at: when.
+        file: keyed digest of the file that was read; "" where rows came from memory.
     """
 
     id: DatasetId
@@ -60,6 +64,7 @@ class Dataset:
     report: dict[str, Any]
     added_by: Person
     added_at: datetime
+    file: KeyedDigest = _FROM_MEMORY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +235,15 @@ class Datasets:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def add(self, schema: Schema, *, table: KeyedDigest, report: dict[str, Any], by: Person) -> Dataset:
+    def add(
+        self,
+        schema: Schema,
+        *,
+        table: KeyedDigest,
+        report: dict[str, Any],
+        by: Person,
+        file: KeyedDigest = _FROM_MEMORY,
+    ) -> Dataset:
         """Register a table that was read and stored.
 
         Args:
@@ -238,9 +251,11 @@ class Datasets:
             table: keyed digest of the stored Parquet file.
             report: what reading it found, counts only.
             by: a requester or budget owner.
+            file: keyed digest of the file that was read. The same file again must name the same population: the
+                people in it have one lifetime budget. (A file with one byte changed is not recognised.)
 
         Raises:
-            InputError: the name is taken; generated rows without a registered dataset of collected rows behind them; or the
+            InputError: the name is taken; the same file stands under another population; generated rows without a registered dataset of collected rows behind them; or the
                 population counts per another unit.
         """
         source = schema.provenance
@@ -261,6 +276,11 @@ class Datasets:
                         mend="add the dataset of real rows first and name it in provenance.real_anchor",
                     )
             for other in known.values():
+                if file and other.file == file and other.population != schema.population:
+                    raise InputError(
+                        f'this file is registered as "{other.id}" under the population "{other.population}"',
+                        mend=f"the same people have one budget: write population: {other.population}",
+                    )
                 if other.population == schema.population and other.unit != schema.unit.name:
                     raise InputError(
                         f'population "{schema.population}" counts per {other.unit} in "{other.id}", '
@@ -282,6 +302,7 @@ class Datasets:
                 report=report,
                 added_by=by,
                 added_at=step.now,
+                file=file,
             )
             step.put("dataset", dataset.id, dataset)
             step.note(dataset=dataset.id, population=dataset.population)

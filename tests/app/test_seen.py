@@ -1,0 +1,30 @@
+"""A vote binds to what was looked at; one file has one population; a draft is not a schema."""
+
+from __future__ import annotations
+
+from tests.app import fakes
+
+
+def test_a_vote_on_what_was_shown_counts(reviewed):
+    seen = reviewed("release show toy-1 --json").json["seen"]
+    reviewed(f"release approve toy-1 --seen {seen} --as ben")
+
+
+def test_a_vote_on_something_else_is_refused(reviewed):
+    reviewed("release approve toy-1 --seen 000000000000 --as ben", code=1)
+    assert "look at it again" in reviewed.err
+
+
+def test_a_file_cannot_get_a_second_budget(shell, tmp_path):
+    text = fakes.SCHEMA.replace("name: toy\n", "name: again\n").replace("toytown", "elsewhere")
+    (tmp_path / "again.yaml").write_text(text)
+    shell("dataset add toy.csv --schema again.yaml --as ana", code=2)
+    assert "toytown" in shell.err
+    (tmp_path / "again.yaml").write_text(text.replace("elsewhere", "toytown"))
+    shell("dataset add toy.csv --schema again.yaml --as ana")
+
+
+def test_a_draft_as_it_is_cannot_be_registered(empty, tmp_path):
+    empty("schema draft toy.csv --out draft.yaml")
+    empty("dataset add toy.csv --schema draft.yaml --as ana", code=2)
+    assert "population" in empty.err
