@@ -41,6 +41,8 @@ class Shares:
         explore: choosing and measuring in rounds; the rest consolidates.
         select: of each round, what chooses; the rest measures.
         size_power: consolidation gives a marginal of c cells a share ∝ c^size_power.
+        tree_penalty: a pair of the tree pays this many times the L1 error that measuring it leaves.
+        last: steps of the last inference.
         penalty: a candidate must promise this many times the noise that measuring it will leave.
         target: weight of candidates with the task's target.
         rounds: of exploring; 0: by how large the noise is beside the counts.
@@ -48,23 +50,23 @@ class Shares:
         cells: of the junction tree that exploring may make: inference stays in seconds.
     """
 
-    one_way: float = 0.12
+    one_way: float = 0.08
     most_one_way: float = 0.35
     choice: float = 0.03
     tree: float = 0.25
     explore: float = 0.25
     select: float = 0.2
     size_power: float = 0.67
-    penalty: float = 1.0
+    penalty: float = 0.75
     tree_penalty: float = 0.5
     last: int = 200
-    target: float = 1.5
+    target: float = 1.3
     rounds: int = 0
     coarse: bool | None = None
     cells: float = 1.5e5
 
 
-ONE_WAY_ERROR = 0.016
+ONE_WAY_ERROR = 0.0115
 """Total variation distance from noise that one-way marginals may have before they are measured again."""
 
 COARSE_ERROR = 0.3
@@ -179,8 +181,8 @@ class _Refinement:
         sigma = gaussian_sigma(0.8 * self.rho / (d + 10), self.measurer.max_rows)
         noise = NOISE_L1 * sigma * float(np.mean(self.domain.sizes)) ** 2 / (2.0 * self.fitted.total)
         self.coarse = noise > COARSE_ERROR if shares.coarse is None else shares.coarse
-        # 16 rounds where an average pair's noise is 8 %, as Adult at ε = 1; fewer and quieter ones where it is more.
-        self.rounds = shares.rounds or max(3, min(60, round(16.0 * (0.08 / noise) ** 0.43)))
+        # 14 rounds where an average pair's noise is 8 %, as Adult at ε = 1; fewer and quieter ones where it is more.
+        self.rounds = shares.rounds or max(3, min(60, round(14.0 * (0.08 / noise) ** 0.5)))
 
     def _connect(self) -> None:
         pairs = len(self.domain) - 1

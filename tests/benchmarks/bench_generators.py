@@ -23,9 +23,9 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(HERE)]
 
 import numpy as np  # noqa: E402
-
 from coded_tables import FILES, CodedTable, load, score  # noqa: E402
 from peer_environments import NoPeer, python_of  # noqa: E402
+
 from release.privacy.accounting import rho_for  # noqa: E402
 
 DELTA = 1e-9
@@ -136,7 +136,7 @@ def quality(arguments: argparse.Namespace, scratch: Path) -> list[dict]:
 def counting(rows: int) -> dict:
     """All pairs of `rows` × 15 columns: ours, DuckDB, polars and blocked NumPy, in this one process."""
     import duckdb
-    import polars
+    import polars as pl
 
     from generators.core.counting import Rows, count
     from generators.core.domain import Domain
@@ -157,13 +157,13 @@ def counting(rows: int) -> dict:
         for start in range(0, rows, 1 << 17):
             block = [c[start : start + (1 << 17)].astype(np.int64) for c in columns]
             for out, (a, b) in zip(tables, pairs, strict=True):
-                out += np.bincount(block[a] * table.sizes[b] + block[b], minlength=len(out))
+                np.add(out, np.bincount(block[a] * table.sizes[b] + block[b], minlength=len(out)), out=out)
         return [t.reshape(domain.shape(p)) for t, p in zip(tables, pairs, strict=True)]
 
-    frame = polars.DataFrame({f"c{k}": c for k, c in enumerate(columns)})
+    frame = pl.DataFrame({f"c{k}": c for k, c in enumerate(columns)})
 
     def with_polars():
-        return polars.collect_all([frame.lazy().group_by(f"c{a}", f"c{b}").len() for a, b in pairs])
+        return pl.collect_all([frame.lazy().group_by(f"c{a}", f"c{b}").len() for a, b in pairs])
 
     connection = duckdb.connect()
     connection.register("t", frame.to_arrow())
@@ -196,9 +196,9 @@ def counting(rows: int) -> dict:
 
 def sampling() -> float:
     """Seconds for 1,000,000 rows × 15 columns from a fitted tree of pairs, after one warm-up."""
+    from generators.core.counting import Rows, count
     from generators.core.domain import Domain
     from generators.core.inference import Measurement, fit
-    from generators.core.counting import Rows, count
     from generators.core.sampling import sample
     from generators.core.views import Views, full_view
 
