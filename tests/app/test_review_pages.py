@@ -305,3 +305,13 @@ def test_everything_can_be_checked_on_request(root):
     found = page("view_audit.py")
     found.button[0].click().run()
     assert "agree with each other" in words(found)
+
+
+def test_the_documentation_names_every_page_and_tab():
+    from app import evidence_tabs
+
+    text = (REVIEW.parent.parent / "docs" / "review-app.md").read_text(encoding="utf-8")
+    for title in re.findall(r'"view_\w+\.py", "([^"]+)"', REVIEW.read_text(encoding="utf-8")):
+        assert f"| {title} |" in text
+    for title, _ in evidence_tabs.TABS:
+        assert f"- *{title}*:" in text
