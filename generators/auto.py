@@ -57,10 +57,10 @@ class Shares:
     explore: float = 0.25
     select: float = 0.2
     size_power: float = 0.67
-    penalty: float = 0.75
+    penalty: float = 0.9
     tree_penalty: float = 0.5
     last: int = 200
-    target: float = 1.3
+    target: float = 1.5
     rounds: int = 0
     coarse: bool | None = None
     cells: float = 1.5e5
