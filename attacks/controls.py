@@ -40,6 +40,8 @@ Z_POWER = 2.3263478740408408
 MARGIN = 1.25
 """On the planted number: the pilot's detection rate is itself an estimate."""
 TOP_SHARE = 0.02
+MEMORISED = 8
+"""Rows with a unit's memorised quasi-identifiers and secrets: what is learnt by heart is repeated."""
 SMALLEST_NULL_REFERENCE = 50
 
 
@@ -135,6 +137,8 @@ def plant(bench: Bench, leak: Leak, units: npt.NDArray[np.int64]) -> Encoded:
     """The rows of these member units, leaked as asked."""
     rng = bench.stream(f"plant:{leak}")
     rows = np.flatnonzero(np.isin(bench.targets.unit, units))
+    if leak is Leak.SUBGROUP_SECRET:
+        rows = np.repeat(rows, MEMORISED)
     leaked = bench.targets.rows.take(rows)
     values, codes = leaked.values.copy(), leaked.codes.copy()
     if leak is Leak.NEAR_COPY:

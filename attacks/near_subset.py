@@ -18,13 +18,18 @@ from release.records import Exhibit
 
 
 def matched_bits(bench: Bench, matches: Matches, base: Encoded) -> F64:
-    """(rows,) bits of evidence in each target row's best match: tree bits less log₂ of the number of such subsets."""
+    """(rows,) bits of evidence in each target row's best match: tree bits less what choosing among so many sets is worth."""
     rows = bench.targets.rows
     if not base.n_rows:
         return np.zeros(rows.n_rows)
     same = rows.codes == base.codes[:, np.maximum(matches.index, 0)]
     bits = bench.match_bits(same)
-    return bits - choices(rows.codes.shape[0], same.sum(axis=0))
+    matched = same.sum(axis=0)
+    return bits - choices(rows.codes.shape[0], matched) - BEYOND_PAIRS * matched
+
+
+BEYOND_PAIRS = 0.25
+"""Bits taken off for each matched column: dependencies beyond pairs make long matches likelier than a tree says."""
 
 
 def choices(d: int, k: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> F64:

@@ -1,9 +1,9 @@
 """Singling out: predicates that fit exactly one unit of the release, do they fit exactly one real person?
 
-Univariate predicates are extreme and unique values of one column; multivariate ones are conjunctions over three columns of
-a random synthetic row, numbers as "at least" above the median and "at most" below (the query generators of anonymeter,
+Univariate predicates are extreme and unique values of one column; multivariate ones are conjunctions over 3, 5, 8 or
+half of the columns of a random synthetic row (in a large release three columns isolate hardly anybody), numbers as "at least" above the median and "at most" below (the query generators of anonymeter,
 2211.10459, Cohen and Nissim 1904.06009). Each is tried on member and control tables of equal numbers of units: unequal
-ones bias the excess. Where the whole release gives fewer predicates than wanted, samples of it of the arms' size give
+ones bias the excess. Where the whole release gives hardly any predicates, samples of it of the arms' size give
 more: a predicate that isolates in 2,000 units need not isolate in 50,000. R rests on the predicates really made.
 """
 
@@ -25,7 +25,10 @@ from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeRepor
 NAME = "singling_out"
 MOST = {"univariate": 20_000, "multivariate": 2_000}
 """Predicates of each kind: univariate ones cost little, and a large release has many."""
-COLUMNS = 3
+WIDTHS = (3, 5, 8)
+"""Columns of a multivariate predicate, each for a part of the predicates, beside half of all columns."""
+FEWEST_QUERIES = 200
+"""Below this, samples of the release of the arms' size are asked too; their predicates are weaker."""
 BATCH = 4_000
 FEWEST_BATCHES = 3
 MOST_BATCHES = 25
@@ -124,11 +127,17 @@ def univariate(table: SortedTable, missing_from: I64, numeric: Bool) -> Queries:
 
 
 def multivariate(
-    table: SortedTable, missing_from: I64, numeric: Bool, wanted: int, rng: np.random.Generator
+    table: SortedTable,
+    missing_from: I64,
+    numeric: Bool,
+    wanted: int,
+    rng: np.random.Generator,
+    widths: tuple[int, ...] | None = None,
 ) -> Queries:
-    """Up to `wanted` conjunctions over three columns of random rows that single out in the table."""
+    """Up to `wanted` conjunctions over so many columns of random rows that single out in the table."""
     d, n = table.rows.codes.shape
-    width = min(COLUMNS, d)
+    usable = (*WIDTHS, d // 2) if widths is None else widths
+    width = min(max(usable), d)
     made = Queries(
         np.zeros((0, width), np.int64), np.zeros((0, width), np.int32), np.zeros((0, width), np.int32)
     )
@@ -141,13 +150,19 @@ def multivariate(
     for done in range(1, MOST_BATCHES + 1):
         rows = rng.integers(n, size=BATCH)
         columns = np.sort(np.argsort(rng.random((BATCH, d)), axis=1)[:, :width], axis=1)
+        # Shorter predicates keep a random part of their columns, which come first; -1 stands for no condition.
+        keep = np.minimum(rng.choice(usable, size=BATCH), width)[:, None] > np.argsort(
+            rng.random((BATCH, width)), axis=1
+        )
+        first = np.argsort(~keep, axis=1, kind="stable")
+        columns, keep = np.take_along_axis(columns, first, 1), np.take_along_axis(keep, first, 1)
         codes = table.rows.codes[columns, rows[:, None]]
         ranged = numeric[columns] & (codes < missing_from[columns])
         above = codes > medians[columns]
         batch = Queries(
-            columns.astype(np.int64),
-            np.where(ranged & ~above, 0, codes).astype(np.int32),
-            np.where(ranged & above, missing_from[columns] - 1, codes).astype(np.int32),
+            np.where(keep, columns, -1).astype(np.int64),
+            np.where(keep, np.where(ranged & ~above, 0, codes), 0).astype(np.int32),
+            np.where(keep, np.where(ranged & above, missing_from[columns] - 1, codes), 0).astype(np.int32),
         )
         made = made.joined(batch.take(batch.singled_out(table)))
         hopeless = done >= FEWEST_BATCHES and len(made) / done < wanted / MOST_BATCHES / 10
@@ -186,7 +201,7 @@ def _queries(bench: Bench, mode: str, most: int) -> Queries:
     found = from_table(bench.synthetic, most)
     size = min(bench.targets.n_members, bench.targets.n_controls)
     for _ in range(SAMPLES):
-        if len(found) >= most or size >= bench.synthetic.n_rows:
+        if len(found) >= min(most, FEWEST_QUERIES) or size >= bench.synthetic.n_rows:
             break
         sample = bench.synthetic.take(np.sort(rng.choice(bench.synthetic.n_rows, size, replace=False)))
         found = found.joined(from_table(sample, most - len(found)))

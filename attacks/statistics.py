@@ -49,18 +49,16 @@ def rate_difference(hits_a: int, n_a: int, hits_b: int, n_b: int) -> Measured:
     )
 
 
-def excess_risk(hits_m: int, n_m: int, hits_c: int, n_c: int) -> Measured | NotMeasured:
+def excess_risk(hits_m: int, n_m: int, hits_c: int, n_c: int) -> Measured:
     """R = (r_members − r_control) / (1 − r_control) from raw rates, never clipped (anonymeter's definition, WP216).
 
-    Ends: MOVER on the gradient of R, ∂R/∂r_m = 1/(1 − r_c), ∂R/∂r_c = −(1 − r_m)/(1 − r_c)².
+    Ends: MOVER on the gradient of R, ∂R/∂r_m = 1/(1 − r_c), ∂R/∂r_c = −(1 − r_m)/(1 − r_c)². Where the attack succeeds on every
+    control, R has no value; half a failure is then assumed in each arm that has none, and the interval is as wide as that deserves.
     """
     m, c = hits_m / n_m, hits_c / n_c
     if hits_c == n_c:
-        return NotMeasured(
-            reason=f"the attack succeeds on every one of {n_c:,} controls: it says nothing about being a member"
-        )
-    low_m, high_m = clopper_pearson(hits_m, n_m)
-    low_c, high_c = clopper_pearson(hits_c, n_c)
+        m, c = min(m, 1 - 0.5 / n_m), 1 - 0.5 / n_c
+    (low_m, high_m), (low_c, high_c) = clopper_pearson(m * n_m, n_m), clopper_pearson(c * n_c, n_c)
     by_m, by_c = 1.0 / (1.0 - c), (1.0 - m) / (1.0 - c) ** 2
     risk = (m - c) / (1.0 - c)
     return Measured(

@@ -39,6 +39,17 @@ class Scene:
         return rng.permutation(units)[: max(1, round(share * len(units)))]
 
 
+def distinct(table: Table) -> Table:
+    """One row of every group of equal rows, where a row is a unit: some sources list a person twice, and a twin is no leak."""
+    if table.schema.unit.column is not None:
+        return table
+    from attacks.distances import row_hashes
+    from attacks.encoding import encode
+
+    hashes = row_hashes(encode({"t": table}, ["t"]).tables["t"].codes)
+    return table.take(np.sort(np.unique(hashes, return_index=True)[1]))
+
+
 def scene(
     table: Table, rng: np.random.Generator, units: int, reference: int, carrier: Table | None = None
 ) -> Scene:

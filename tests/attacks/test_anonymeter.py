@@ -159,7 +159,7 @@ def test_multivariate_predicates_of_the_same_records_are_the_same(pair):
     counts = np.array(theirs._evaluate_queries(pl.DataFrame(members), asked))
     ours = made.singled_out(SortedTable.of(encoding.tables["m"]))
     assert ((counts == 1) != ours).mean() <= 0.01
-    assert ours.mean() > 0.05
+    assert ours.mean() > 0.03
 
 
 def test_the_cross_check_agrees_with_our_own(pair):

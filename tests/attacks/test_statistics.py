@@ -34,8 +34,12 @@ def test_excess_risk_is_not_clipped_and_not_biased_by_centres():
     assert figure.estimate < 0  # anonymeter says 0 ± 0 here
 
 
-def test_excess_risk_where_the_controls_always_succeed_is_no_figure():
-    assert isinstance(excess_risk(9, 10, 10, 10), NotMeasured)
+def test_excess_risk_where_the_controls_always_succeed_says_next_to_nothing():
+    """A constant column: both arms always right. No excess, no alarm, and no proof of a small R either."""
+    figure = excess_risk(2_000, 2_000, 2_000, 2_000)
+    assert figure.estimate == 0.0
+    assert figure.low < -1
+    assert figure.high > 1
 
 
 def test_difference_of_nothing_at_2000_is_inside_the_healthcare_limit():

@@ -103,8 +103,16 @@ def trio(adult: Table, secrets: int | None = None) -> list[tuple[str, float, flo
         claim=None,
     )
     bench = Bench.of(arena, np.random.default_rng(0), Scaling.RANGE)
-    for mode in ("univariate", "multivariate"):
-        singling_out.outcomes(bench, mode, QUERIES)
+    singling_out.outcomes(bench, "univariate", QUERIES)
+    table, asking = singling_out.SortedTable.of(bench.synthetic), np.random.default_rng(0)
+    made = None
+    while made is None or len(made) < QUERIES:  # as many predicates over three columns as anonymeter makes
+        more = singling_out.multivariate(
+            table, bench.encoding.missing_from, bench.encoding.numeric, QUERIES, asking, (3,)
+        )
+        made = more if made is None else made.joined(more)
+    for arm in singling_out.equal_arms(bench):
+        made.singled_out(arm)
     linkability.linked_units(bench, no_progress)
     inference.right_guesses(bench)
     ours = time.perf_counter() - started
