@@ -1,8 +1,8 @@
 """Every mutant of the votes, of the table's questions and of the ledger dies on their own tests.
 
 The tests of a module are run in this process with the mutant's functions in place of the real ones. Tests that need
-processes, Hypothesis or damaged files are left out: what remains kills all mutants by itself. The registry's mutants take
-long, and are put to the whole of its tests by hand (see the decision record on the registry's log).
+processes or Hypothesis are left out: what remains kills all mutants by itself. The registry's mutants take longer:
+tests/benchmarks/registry_mutants.py.
 """
 
 from __future__ import annotations
