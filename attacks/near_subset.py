@@ -25,7 +25,7 @@ def matched_bits(bench: Bench, matches: Matches, base: Encoded) -> F64:
     same = rows.codes == base.codes[:, np.maximum(matches.index, 0)]
     bits = bench.match_bits(same)
     matched = same.sum(axis=0)
-    return bits - choices(rows.codes.shape[0], matched) - BEYOND_PAIRS * matched
+    return np.asarray(bits - choices(rows.codes.shape[0], matched) - BEYOND_PAIRS * matched, np.float64)
 
 
 BEYOND_PAIRS = 0.25
