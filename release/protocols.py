@@ -223,9 +223,7 @@ class Suite(Protocol):
 class Rule(Protocol):
     """One rule of a policy."""
 
-    def judge(
-        self, evidence: EvidenceSet, claim: PrivacyCost | None, purpose: Purpose
-    ) -> Sequence[Finding]:
+    def judge(self, evidence: EvidenceSet, claim: PrivacyCost | None, purpose: Purpose) -> Sequence[Finding]:
         """At least one finding; missing evidence is `unproven`, never nothing."""
         ...
 

@@ -34,7 +34,6 @@ def draft(
     under the budget. The draft quotes values of the data: keep it inside until it is edited.
     """
     from release.data.draft import draft_schema
-
     from release.errors import InputError
 
     text = draft_schema(file)
