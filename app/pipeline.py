@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 GATE_MODE = GateMode.UNCOVERED
 
+MOST_COIN_SHARE = 0.45
+"""The coin set's largest share of units: more would leave the generator too few to learn from."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
@@ -178,9 +181,11 @@ def _prepare(workspace: Workspace, view: ReleaseView) -> Prepared:
     plan = plan_of(view.request, schema)
     table = table_of(workspace, view.dataset)
     default = SplitSizes()
+    needed = coin_units_needed(max(view.terms.arena_units, 1))
     sizes = SplitSizes(
-        coin_units=max(default.coin_units, coin_units_needed(max(view.terms.arena_units, 1))),
-        coin_share=default.coin_share,
+        coin_units=max(default.coin_units, needed),
+        # A table that is just too small for the policy's arena gives a little more of itself; the sizes stay inside.
+        coin_share=max(default.coin_share, min(MOST_COIN_SHARE, needed / table.n_units)),
         reference_share=default.reference_share,
     )
     split = draw_split(table.n_units, sizes, secrets.token_bytes(32))
