@@ -173,6 +173,12 @@ def test_a_request_that_makes_no_sense_is_refused(made: World, name: str) -> Non
     unchanged(made, error, match, lambda: made.propose(**changes))
 
 
+def test_the_ends_of_what_makes_sense_are_accepted(made: World) -> None:
+    largest = schema().largest_delta
+    request = made.propose(rows=1, budget=Budget(epsilon=10.0, delta=largest))
+    assert (request.rows, request.budget.delta) == (1, largest)
+
+
 def test_a_release_that_is_not_there(made: World) -> None:
     for act in (made.registry.show, made.registry.current_approval):
         with pytest.raises(InputError, match="no release"):
