@@ -727,6 +727,28 @@ def test_a_dataset_that_cannot_be_added(made: World, name: str) -> None:
     )
 
 
+def test_one_file_draws_on_one_population(made: World) -> None:
+    datasets = made.registry.datasets
+    file = KeyedDigest("f" * 64)
+    datasets.add(schema("visits"), table=KeyedDigest("5" * 64), report={}, by=ANNA, file=file)
+    unchanged(
+        made,
+        InputError,
+        "this file is registered",
+        lambda: datasets.add(
+            schema("again", population="others"), table=KeyedDigest("6" * 64), report={}, by=ANNA, file=file
+        ),
+    )
+    datasets.add(schema("again"), table=KeyedDigest("6" * 64), report={}, by=ANNA, file=file)
+
+
+def test_what_a_vote_on_a_view_is_about(made: World) -> None:
+    release = made.propose().release
+    assert made.registry.show(release).binding is None
+    made.make(release)
+    assert made.registry.show(release).binding == case_of(made, release).binding
+
+
 def test_who_may_add_datasets_and_set_caps(made: World) -> None:
     datasets = made.registry.datasets
     assert [dataset.id for dataset in datasets.all()] == ["clinic"]
