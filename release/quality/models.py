@@ -203,6 +203,9 @@ def fit(family: Family, target: Target, train: Table, encoding: Encoding, seed: 
         # A linear model that stops before full convergence still predicts; its score says how well.
         warnings.simplefilter("ignore")
         model.fit(matrix, outcome)
+    if family is Family.RANDOM_FOREST:
+        # Threads add up the trees' votes as they finish; in one thread the last digit is the same each time.
+        model.set_params(n_jobs=1)
     return Fit(family=family, target=target, encoding=encoding, model=model, trained_on=usable)
 
 
