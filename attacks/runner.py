@@ -99,7 +99,7 @@ def _run(
             controls.extend(
                 run_controls(bench, tuple(wanted), _part(progress, len(chosen), 3, steps, "controls"))
             )
-        except (OSError, ReleaseError):
+        except (OSError, MemoryError, ReleaseError):
             raise
         except Exception as error:  # noqa: BLE001 - as in _guarded; without controls nothing is proven
             evidence.append(_failed("controls", error))
@@ -118,7 +118,7 @@ def _guarded(probe: BenchProbe, bench: Bench, progress: Progress) -> ProbeReport
     """A probe's report; its failure as a value that blocks. The reason names the error's kind, never a cell."""
     try:
         return probe.run(bench, progress)
-    except (OSError, ReleaseError):
+    except (OSError, MemoryError, ReleaseError):
         raise  # not the probe's fault: the evaluation can be resumed
     except Exception as error:  # noqa: BLE001 - whatever went wrong blocks, and does not hide the other probes
         return ProbeReport(evidence=(_failed(probe.name, error),))

@@ -85,7 +85,7 @@ def measure_quality(
         report(0.0, "starts")
         try:
             reports.append(PROBES[name].measure(arena, streams[name], report))
-        except (OSError, ReleaseError):
+        except (OSError, MemoryError, ReleaseError):
             raise  # not the probe's fault: the evaluation can be resumed
         except Exception as error:  # noqa: BLE001 - whatever went wrong blocks, and does not hide the other probes
             reason = f"the measurement failed ({type(error).__name__})"

@@ -66,7 +66,11 @@ def test_a_probe_that_fails_blocks_and_does_not_hide_the_others(small, error):
     assert "a cell value" not in found["broken", "failed", ""].reason
 
 
-@pytest.mark.parametrize("error", [OSError("disk"), FaultError("disk"), KeyboardInterrupt()])
+@pytest.mark.parametrize(
+    "error",
+    [OSError("disk"), MemoryError(), FaultError("disk"), KeyboardInterrupt()],
+    ids=lambda error: type(error).__name__,
+)
 def test_what_is_not_the_probes_fault_passes_through_and_can_be_resumed(small, error):
     def fails(bench, progress):
         raise error
