@@ -31,7 +31,8 @@ demo: $(READY) ## The main job on packaged real data, to a verified bundle (DATA
 	$(PY) -m app.demo --data "$(DATA)"
 
 app: $(READY) ## Open the review app on what the demo left
-	$(VENV)/bin/sluice --workspace .demo/workspace app
+	@test -d .demo/workspace || { echo "There is no demo workspace yet: run make demo first." >&2; exit 2; }
+	$(VENV)/bin/sluice app --workspace .demo/workspace
 
 browser:
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || { \

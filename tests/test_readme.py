@@ -66,3 +66,12 @@ def test_make_targets_named_in_documents_exist(page):
     for name in named:
         if name.startswith("bench-"):
             assert (ROOT / "tests" / "benchmarks" / f"bench_{name.removeprefix('bench-')}.py").is_file(), name
+
+
+def test_command_lines_of_the_makefile_are_understood():
+    from app.main import run
+
+    lines = re.findall(r"\$\(VENV\)/bin/sluice (.*)", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert lines
+    for line in lines:
+        assert run([*line.split(), "--help"]) == 0, line
