@@ -75,3 +75,22 @@ def test_command_lines_of_the_makefile_are_understood():
     assert lines
     for line in lines:
         assert run([*line.split(), "--help"]) == 0, line
+
+
+def test_every_command_that_the_product_speaks_of_exists():
+    """Messages, cards and screens send people to commands: `sluice noun verb` must be one."""
+    from app.main import run
+
+    spoken = set()
+    for package in ("release", "generators", "attacks", "policies", "app"):
+        for path in (ROOT / package).rglob("*"):
+            if path.suffix in {".py", ".jinja", ".yaml"}:
+                spoken |= set(
+                    re.findall(
+                        r"`sluice (release|dataset|budget|audit|policy|schema|person) ([a-z-]+)",
+                        path.read_text("utf-8"),
+                    )
+                )
+    assert len(spoken) > 5
+    for noun, verb in sorted(spoken):
+        assert run([noun, verb, "--help"]) == 0, (noun, verb)

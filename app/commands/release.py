@@ -267,6 +267,42 @@ def withdraw(
 
 
 @app.command(
+    epilog=examples('sluice release revoke claims-1 -m "a column was wrongly declared public" --json')
+)
+def revoke(
+    release: ReleaseArgument,
+    comment: Annotated[str, typer.Option("--comment", "-m", help="Why; for the audit log.")],
+    workspace: WorkspaceOption = None,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a released bundle back, for the record. The partner must be told: a bundle that left cannot be reached."""
+    from app.workspace import open_workspace
+    from release.records import ReleaseId
+
+    place = open_workspace(workspace)
+    place.registry.revoke(ReleaseId(release), reason=comment, by=place.person(as_name))
+    _present(place.registry.show(ReleaseId(release)), as_json=as_json)
+
+
+@app.command(epilog=examples("sluice release supersede claims-1 --by claims-2 --json"))
+def supersede(
+    release: ReleaseArgument,
+    successor: Annotated[str, typer.Option("--by", help="The released one that takes its place.")],
+    workspace: WorkspaceOption = None,
+    as_name: AsOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say that a later release takes this one's place."""
+    from app.workspace import open_workspace
+    from release.records import ReleaseId
+
+    place = open_workspace(workspace)
+    place.registry.supersede(ReleaseId(release), successor=ReleaseId(successor), by=place.person(as_name))
+    _present(place.registry.show(ReleaseId(release)), as_json=as_json)
+
+
+@app.command(
     epilog=examples(
         "sluice release export claims-1 --to out/",
         "sluice release export claims-1 --to out/ --csv --tar",

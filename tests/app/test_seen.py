@@ -1,4 +1,4 @@
-"""A vote binds to what was looked at; one file has one population; a draft is not a schema."""
+"""A vote binds to what was looked at; one file has one population; a draft is not a schema; a release can be taken back."""
 
 from __future__ import annotations
 
@@ -28,3 +28,12 @@ def test_a_draft_as_it_is_cannot_be_registered(empty, tmp_path):
     empty("schema draft toy.csv --out draft.yaml")
     empty("dataset add toy.csv --schema draft.yaml --as ana", code=2)
     assert "population" in empty.err
+
+
+def test_a_released_bundle_is_revoked_by_a_releaser_only(reviewed, tmp_path):
+    reviewed("release approve toy-1 --as ben")
+    reviewed(f"release export toy-1 --to {tmp_path / 'out'} --as emil")
+    reviewed(["release", "revoke", "toy-1", "-m", "a wrong schema", "--as", "ben"], code=1)
+    reviewed(["release", "revoke", "toy-1", "-m", "a wrong schema", "--as", "emil", "--json"])
+    assert reviewed.json["state"] == "revoked"
+    reviewed("release supersede toy-1 --by toy-1 --as emil", code=1)
