@@ -11,7 +11,6 @@ verbatim copies that is caught in 95 % of seeds, and the timings. Everything goe
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections import Counter
@@ -31,6 +30,7 @@ from release.canonical import Sha256  # noqa: E402
 from release.privacy.noise import SystemNoise  # noqa: E402
 from release.records import Budget  # noqa: E402
 from tests.attacks import leaks, tiers  # noqa: E402
+from tests.benchmarks.goals import goal, reached, write  # noqa: E402
 from tests.shared_schemas import load_shared  # noqa: E402
 
 CANDIDATE = Sha256("0" * 64)
@@ -120,7 +120,7 @@ def grid(table: str, seeds: int, generator: str, out: dict) -> None:
     print(f"\n{table}, {UNITS:,} members and controls, {seeds} seeds, {TIER}")
     for kind, count in met.items():
         print(f"  all met   {kind:<32} {count / seeds:5.0%}")
-        out["goals"].append(_goal(f"{table}: {kind} all met", count / seeds, 0.90))
+        out["goals"].append(goal(f"{table}: {kind} all met", count / seeds, 0.90, "higher"))
     for line, count in why.most_common():
         print(f"            {count} x {line}")
     for name in LEAKS:
@@ -130,7 +130,7 @@ def grid(table: str, seeds: int, generator: str, out: dict) -> None:
         )
         out["tables"].setdefault(table, {})[name] = {"caught": rate, "recall": float(np.mean(found[name]))}
         if name in REQUIRED:
-            out["goals"].append(_goal(f"{table}: {name} broken", rate, 0.95))
+            out["goals"].append(goal(f"{table}: {name} broken", rate, 0.95, "higher"))
 
 
 def smallest_share(table: str, seeds: int, generator: str, out: dict) -> None:
@@ -161,7 +161,7 @@ def tiny(out: dict, seeds: int) -> None:
         candidate, _ = leaks.verbatim(0.01)(scene, rng)
         passed += not tiers.unmet(judged(scene.with_candidate(candidate), seed))
     print(f"  1 % copies of 300 rows: called met in {passed} of {seeds}")
-    out["goals"].append(_goal("1 % copies of 300 rows not passed", 1 - passed / seeds, 1.0))
+    out["goals"].append(goal("1 % copies of 300 rows not passed", 1 - passed / seeds, 1.0, "higher"))
 
 
 def timings(out: dict) -> None:
@@ -171,18 +171,7 @@ def timings(out: dict) -> None:
     for what, value, limit in attack_timings.measure():
         print(f"  {what:<70} {value:8.2f}  (goal {limit:g})")
         higher = "times" in what
-        out["goals"].append(
-            {
-                "goal": what,
-                "value": value,
-                "limit": limit,
-                "met": value >= limit if higher else value <= limit,
-            }
-        )
-
-
-def _goal(what: str, value: float, limit: float) -> dict:
-    return {"goal": what, "value": value, "limit": limit, "met": value >= limit}
+        out["goals"].append(goal(what, value, limit, "higher" if higher else "lower"))
 
 
 def main() -> int:
@@ -205,13 +194,8 @@ def main() -> int:
     if "timings" in asked.only:
         timings(out)
     out["seconds"] = time.perf_counter() - started
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    asked.out.write_text(json.dumps(out, indent=1), "utf-8")
-    failed = [goal["goal"] for goal in out["goals"] if not goal["met"]]
-    print(f"\n{len(out['goals']) - len(failed)} of {len(out['goals'])} goals met; {asked.out}")
-    for goal in failed:
-        print(f"  not met: {goal}")
-    return 1 if failed else 0
+    write("attacks", out, asked.out)
+    return 0 if all(map(reached, out["goals"])) else 1
 
 
 if __name__ == "__main__":

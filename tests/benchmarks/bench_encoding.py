@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import sys
 import time
 from pathlib import Path
@@ -28,6 +27,7 @@ from generators.encoding import plan_encoding  # noqa: E402
 from release.data.table import Table  # noqa: E402
 from release.privacy import accounting  # noqa: E402
 from release.records import Budget  # noqa: E402
+from tests.benchmarks.goals import write  # noqa: E402
 from tests.seeded_noise import SeededNoise  # noqa: E402
 from tests.shared_schemas import load_shared  # noqa: E402
 
@@ -132,8 +132,7 @@ def main() -> None:
                 f"{row['fit_seconds']:>8.2f}",
                 flush=True,
             )
-    (ROOT / ".bench").mkdir(exist_ok=True)
-    (ROOT / ".bench" / "encoding.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    write("encoding", {"goals": [], "rows": rows})
 
 
 if __name__ == "__main__":

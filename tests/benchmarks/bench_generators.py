@@ -10,7 +10,6 @@ Scoring: `coded_tables`. δ = 1e-9. Each fit is a process of its own; its second
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 
 import numpy as np  # noqa: E402
 from coded_tables import FILES, CodedTable, load, score  # noqa: E402
+from goals import write  # noqa: E402
 from peer_environments import NoPeer, python_of  # noqa: E402
 
 from release.privacy.accounting import rho_for  # noqa: E402
@@ -282,14 +282,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         rows = quality(arguments, Path(scratch))
     report = {"goals": goals(rows, speeds), "rows": rows, "speeds": speeds}
-    folder = ROOT / ".bench"
-    folder.mkdir(exist_ok=True)
-    (folder / "generators.json").write_text(json.dumps(report, indent=1))
-    for goal in report["goals"]:
-        reached = goal["ours"] <= goal["goal"] if goal["better"] == "lower" else goal["ours"] >= goal["goal"]
-        print(
-            f"  {'reached' if reached else 'MISSED '}  {goal['name']}: {goal['ours']:.4g} (goal {goal['goal']:.4g}, best peer {goal['peer']})"
-        )
+    write("generators", report)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from release.protocols import Arena  # noqa: E402
 from release.quality import PROBES, measure_quality  # noqa: E402
 from release.quality.sdmetrics_reports import reports  # noqa: E402
 from release.records import Budget, Measured, Task  # noqa: E402
+from tests.benchmarks.goals import goal, write  # noqa: E402
 from tests.seeded_noise import SeededNoise  # noqa: E402
 from tests.shared_schemas import load_shared  # noqa: E402
 
@@ -128,13 +129,14 @@ def main() -> int:
     theirs = timed(lambda: reports(arena.members, arena.synthetic))
     suite = sum(one["wall"] for one in seconds.values())
     goals = [
-        {"goal": "standard suite on Adult, seconds", "limit": 60.0, "measured": suite, "met": suite < 60.0},
-        {
-            "goal": "marginal part over SDMetrics' Quality + Diagnostic reports, ratio of seconds",
-            "limit": 1.0,
-            "measured": ours[0] / theirs[0],
-            "met": ours[0] <= theirs[0],
-        },
+        goal("standard suite on Adult, seconds", suite, 60.0, "lower"),
+        goal(
+            "marginal part over SDMetrics' Quality + Diagnostic reports, ratio of seconds",
+            ours[0] / theirs[0],
+            1.0,
+            "lower",
+            peer=1.0,
+        ),
     ]
     result = {
         "rows": ROWS,
@@ -156,14 +158,8 @@ def main() -> int:
         )
         result["million"] = json.loads(done.stdout)
         peak = result["million"]["peak_gib"]
-        goals.append({"goal": "1,000,000 × 30, peak GiB", "limit": 6.0, "measured": peak, "met": peak < 6.0})
-    folder = ROOT / ".bench"
-    folder.mkdir(exist_ok=True)
-    (folder / "quality.json").write_text(json.dumps(result, indent=2), encoding="utf-8")
-    for goal in goals:
-        print(
-            f"{'met ' if goal['met'] else 'MISSED'}  {goal['goal']}: {goal['measured']:.2f} (limit {goal['limit']:g})"
-        )
+        goals.append(goal("1,000,000 × 30, peak GiB", peak, 6.0, "lower"))
+    write("quality", result)
     return 0
 
 
