@@ -34,22 +34,10 @@ def draft(
     under the budget. The draft quotes values of the data: keep it inside until it is edited.
     """
     from release.data.draft import draft_schema
-    from release.errors import InputError
 
-    text = draft_schema(file)
+    _write(draft_schema(file), out, as_json=as_json)
     if out is not None:
-        try:
-            with out.open("x", encoding="utf-8") as target:
-                target.write(text)
-        except FileExistsError as error:
-            raise InputError(
-                f"{out.name} exists already", mend="choose another name, or move it away"
-            ) from error
-        note(f"wrote {out}; confirm every domain marked observed, then: sluice schema check {out}")
-    if as_json:
-        show({"schema": text, "written_to": str(out) if out else None}, lambda: "", as_json=True)
-    elif out is None:
-        typer.echo(text, nl=False)
+        note(f"confirm every domain marked observed, then: sluice schema check {out}")
 
 
 @app.command(
@@ -63,10 +51,20 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Say whether a schema is usable, whether a private plan may use it, and how a file fits it."""
-    from release.data.schema import DomainSource
+    from release.data.contradictions import require_consistent
+    from release.data.draft import placeholders
+    from release.data.schema import DomainSource, require_plannable
     from release.data.schema_file import load_schema
+    from release.errors import PlanError
 
     loaded = load_schema(schema)
+    require_consistent(loaded)
+    unfilled = placeholders(loaded)
+    refusal = f"refuse it: {', '.join(unfilled)} still as the draft left it" if unfilled else ""
+    try:
+        require_plannable(loaded, loaded.largest_delta)
+    except PlanError as error:
+        refusal = f"refuse it: {error}"
     observed = [c.name for c in loaded.released if c.domain_source is DomainSource.OBSERVED]
     learned = [c.name for c in loaded.released if c.domain_source is DomainSource.LEARNED]
     dropped = [c.name for c in loaded.columns if c not in loaded.released]
@@ -77,7 +75,8 @@ def check(
         "dropped": dropped,
         "observed": observed,
         "learned": learned,
-        "plannable": not observed,
+        "plannable": not refusal,
+        "refusal": refusal or None,
         "largest_delta": loaded.largest_delta,
         "digest": loaded.digest,
     }
@@ -87,12 +86,7 @@ def check(
         ("never released", ", ".join(dropped) or "none"),
         ("learnt under budget", ", ".join(learned) or "none"),
         ("observed", ", ".join(observed) or "none"),
-        (
-            "private plans",
-            "may use it"
-            if not observed
-            else "refuse it: confirm the observed domains, or write domain_source: learned",
-        ),
+        ("private plans", refusal or "may use it"),
         ("δ at most", f"{loaded.largest_delta:g}"),
     ]
     if file is not None:
@@ -115,3 +109,67 @@ def json_schema_command(as_json: JsonOption = True) -> None:  # noqa: ARG001 - a
     from release.data.schema_file import json_schema
 
     show(json_schema(), lambda: "", as_json=True)
+
+
+@app.command(
+    name="from-sdv",
+    epilog=examples(
+        "sluice schema from-sdv metadata.json --out schema.yaml", "sluice schema from-sdv m.json --json"
+    ),
+)
+def from_sdv(
+    metadata: Annotated[Path, typer.Argument(help="SDV metadata, saved as JSON.")],
+    table: Annotated[
+        str | None, typer.Option("--table", help="Which table, where there are several.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write here instead of stdout; must not exist.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a schema to edit from SDV metadata. Its domains are marked observed: SDV reads them off the data."""
+    from release.data.schema_file import dump_schema
+    from release.data.sdv_metadata import schema_from_sdv
+
+    _write(dump_schema(schema_from_sdv(metadata, table)), out, as_json=as_json)
+
+
+@app.command(
+    name="to-sdv",
+    epilog=examples(
+        "sluice schema to-sdv schema.yaml --out metadata.json", "sluice schema to-sdv schema.yaml --json"
+    ),
+)
+def to_sdv(
+    schema: Annotated[Path, typer.Argument(help="The schema file.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write here instead of stdout; must not exist.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write SDV's description of a released table of this schema."""
+    import json
+
+    from release.data.schema_file import load_schema
+    from release.data.sdv_metadata import sdv_dict
+
+    _write(json.dumps(sdv_dict(load_schema(schema)), indent=2) + "\n", out, as_json=as_json)
+
+
+def _write(text: str, out: Path | None, *, as_json: bool) -> None:
+    """To a new file, or to stdout."""
+    from release.errors import InputError
+
+    if out is not None:
+        try:
+            with out.open("x", encoding="utf-8") as target:
+                target.write(text)
+        except FileExistsError as error:
+            raise InputError(
+                f"{out.name} exists already", mend="choose another name, or move it away"
+            ) from error
+        note(f"wrote {out}")
+    if as_json:
+        show({"schema": text, "written_to": str(out) if out else None}, lambda: "", as_json=True)
+    elif out is None:
+        typer.echo(text, nl=False)
