@@ -72,7 +72,7 @@ TALES: dict[str, Tale] = {
         population="lending-club-2016q1",
         policy="partner-finance",
         partner="bank-b",
-        target="loan_class",
+        target="int_rate",  # 5 % bad loans leave about 100 held out: too few to show a loss of AUC below .10
         epsilon="4",
         too_much="9",
     ),
