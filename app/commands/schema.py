@@ -59,12 +59,12 @@ def check(
 
     loaded = load_schema(schema)
     require_consistent(loaded)
-    unfilled = placeholders(loaded)
-    refusal = f"refuse it: {', '.join(unfilled)} still as the draft left it" if unfilled else ""
+    reasons = [f"{key} still as the draft left it" for key in placeholders(loaded)]
     try:
         require_plannable(loaded, loaded.largest_delta)
     except PlanError as error:
-        refusal = f"refuse it: {error}"
+        reasons.append(str(error))
+    refusal = f"refuse it: {'; '.join(reasons)}" if reasons else ""
     observed = [c.name for c in loaded.released if c.domain_source is DomainSource.OBSERVED]
     learned = [c.name for c in loaded.released if c.domain_source is DomainSource.LEARNED]
     dropped = [c.name for c in loaded.columns if c not in loaded.released]

@@ -51,6 +51,16 @@ def test_what_a_plan_would_refuse_is_said(schema, capsys, name):
     assert word in found["refusal"]
 
 
+def test_every_reason_is_said(schema, capsys):
+    text = fakes.SCHEMA
+    for name in ("observed", "as drafted"):
+        text = text.replace(*REFUSED[name][:2])
+    schema.write_text(text)
+    found = check(capsys, schema)["refusal"]
+    assert "draft" in found
+    assert "observed" in found
+
+
 def test_sdv_metadata_out_and_in(schema, capsys):
     assert run(["schema", "to-sdv", "schema.yaml", "--out", "metadata.json"]) == 0
     assert run(["schema", "to-sdv", "schema.yaml", "--out", "metadata.json"]) == 2
