@@ -19,9 +19,11 @@ What it does not do: decide whether a plan may run (`release.privacy.ledger`).
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -276,11 +278,24 @@ def _one(mechanism: Mechanism, parameter: float, rate: float) -> Curve:
             event = dp_accounting.PoissonSampledDpEvent(rate, dp_accounting.GaussianDpEvent(parameter))
             known = (LARGEST_SAMPLED_ORDER if rate < 1.0 else math.inf) >= ORDERS
             curve = np.full_like(ORDERS, math.inf)
-            curve[known] = compose(ORDERS[known], event, units)
+            with _without_asides():
+                curve[known] = compose(ORDERS[known], event, units)
         case Mechanism.THRESHOLD:
             raise PlanError("a threshold costs δ and has no Rényi curve")
     curve.flags.writeable = False
     return curve
+
+
+@contextlib.contextmanager
+def _without_asides() -> Iterator[None]:
+    """dp-accounting says of each order whose series is slow that it leaves it infinite, which is sound: not for people."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _pure(epsilon: float, compose: Any) -> Curve:
