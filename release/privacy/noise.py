@@ -233,7 +233,12 @@ def _laplace(bits: _Bits, n: int, s: int, d: int) -> Ints:
 
 def _select(scores: npt.NDArray[np.float64], epsilon: float, sensitivity: float) -> int:
     """See `SystemNoise.exponential`. PlanError for scores, ε or a sensitivity that make no sense."""
-    import opendp.prelude as dp
+    # Not `opendp.prelude`: that loads scikit-learn and pandas, which takes longer than a whole fit.
+    from opendp.domains import atom_domain, vector_domain
+    from opendp.measurements import make_noisy_max
+    from opendp.measures import zero_concentrated_divergence
+    from opendp.metrics import linf_distance
+    from opendp.mod import OpenDPException, enable_features
 
     values = np.asarray(scores, dtype=np.float64)
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
@@ -245,16 +250,16 @@ def _select(scores: npt.NDArray[np.float64], epsilon: float, sensitivity: float)
             raise PlanError(f"{name} = {value} is not a positive, finite number")
     # Rounding the scale up makes the choice more random than was accounted, never less.
     scale = math.nextafter(2.0 * sensitivity / epsilon, math.inf)
-    dp.enable_features("contrib")
+    enable_features("contrib")
     try:
-        choose = dp.m.make_noisy_max(
-            dp.vector_domain(dp.atom_domain(T=float, nan=False)),
-            dp.linf_distance(T=float),
-            dp.zero_concentrated_divergence(),
+        choose = make_noisy_max(
+            vector_domain(atom_domain(T=float, nan=False)),
+            linf_distance(T=float),
+            zero_concentrated_divergence(),
             scale=scale,
         )
         return int(choose(values.tolist()))
-    except dp.OpenDPException as error:
+    except OpenDPException as error:
         raise FaultError(f"OpenDP could not choose among {len(values)} scores: {error}") from error
 
 
