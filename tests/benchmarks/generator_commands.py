@@ -1,0 +1,60 @@
+"""Every generator of the comparison, ours and peers': how its process is started, and the version that its figures belong to."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from peer_environments import PINS, python_of
+
+from release.privacy.accounting import rho_for
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+DELTA = 1e-9
+
+OURS = ("independent", "mst", "aim", "auto", "wide")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """A method of a peer library; `arguments` follow the files, with {epsilon}, {delta}, {rho} and {run} filled in."""
+
+    library: str
+    arguments: tuple[str, ...]
+
+
+PEERS = {
+    "mbi mst": Peer(library="mbi", arguments=("mst", "{rho}", "{run}")),
+    "mbi aim": Peer(library="mbi", arguments=("aim", "{rho}", "{run}", "30")),
+    "dpmm mst": Peer(library="dpmm", arguments=("mst", "{epsilon}", "{delta}")),
+    "dpmm priv-bayes": Peer(library="dpmm", arguments=("priv-bayes", "{epsilon}", "{delta}")),
+    "dpmm aim": Peer(library="dpmm", arguments=("aim", "{epsilon}", "{delta}")),
+}
+"""In the order in which they run: what finishes first."""
+
+
+def version(generator: str) -> str:
+    """A peer's pin, or a digest of our source that fits."""
+    if generator in PEERS:
+        return PINS[PEERS[generator].library][0]
+    digest = hashlib.sha256()
+    for path in sorted([*(ROOT / "generators").rglob("*.py"), *(ROOT / "release" / "privacy").glob("*.py")]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def command(generator: str, *, epsilon: float, run: int) -> list[str]:
+    """The process, with {source} and {target} left open. Raises NoPeer where the peer's environment cannot be made."""
+    rho = repr(rho_for(epsilon, DELTA))
+    if generator in OURS:
+        return [sys.executable, str(HERE / "run_ours.py"), "{source}", "{target}", generator, rho, "1"]
+    peer = PEERS[generator]
+    filled = [
+        argument.format(epsilon=repr(epsilon), delta=repr(DELTA), rho=rho, run=run)
+        for argument in peer.arguments
+    ]
+    script = HERE / f"run_{peer.library}.py"
+    return [str(python_of(peer.library)), str(script), "{source}", "{target}", *filled]
