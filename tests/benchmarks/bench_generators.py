@@ -23,7 +23,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(HERE)]
 
-from coded_tables import FILES, load, score, tstr  # noqa: E402
+from coded_tables import TABLES, load, score, tstr  # noqa: E402
 from generator_commands import OURS, PEERS, command, version  # noqa: E402
 from generator_goals import cells, goals, lines  # noqa: E402
 from generator_speeds import counting, sampling  # noqa: E402
@@ -52,7 +52,7 @@ def measure(arguments: argparse.Namespace, generators: list[str]) -> None:
                     continue
                 load_before = os.getloadavg()[0]
                 try:
-                    fit = command(generator, epsilon=epsilon, run=run)
+                    fit = command(generator, epsilon=epsilon, run=run, rows_per_unit=table.rows_per_unit)
                 except NoPeer as reason:
                     print(f"  {generator}: {reason}", flush=True)
                     break
@@ -67,7 +67,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tables", nargs="+", default=["adult", "credit-default"], choices=list(FILES))
+    parser.add_argument("--tables", nargs="+", default=["adult", "credit-default"], choices=TABLES)
     parser.add_argument("--epsilons", nargs="+", type=float, default=[1.0])
     parser.add_argument("--generators", nargs="*", default=["mst", "aim", "auto"], choices=OURS)
     parser.add_argument(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import gzip
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -37,13 +37,22 @@ FILES = {
 }
 """File, delimiter, columns left out, target, its positive value."""
 
+PATIENTS = "diabetes130-patients"
+"""diabetes130 at patient level: generators get at most ROWS_PER_PATIENT random rows of a patient, and protect all of them; scored against all rows."""
+ROWS_PER_PATIENT = 2
+
+TABLES = (*FILES, PATIENTS)
+
 NUMERIC_LEVELS = 20
 """A column is numeric where every value is a number and there are more different ones than this."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodedTable:
-    """names, sizes: of the attributes. train, test: (n, d) int32 codes. target: its attribute; positive: its code. ordered: bins of numbers."""
+    """names, sizes: of the attributes. train, test: (n, d) int32 codes. target: its attribute; positive: its code. ordered: bins of numbers.
+
+    units: whose row each of train is, where several are one person's. given: the rows that generators get, with at most `rows_per_unit` of a unit.
+    """
 
     name: str
     names: tuple[str, ...]
@@ -54,9 +63,20 @@ class CodedTable:
     positive: int
     ordered: tuple[bool, ...] = ()
     units: np.ndarray | None = None
+    given: np.ndarray | None = None
+    rows_per_unit: int = 1
+
+    @property
+    def input(self) -> np.ndarray:
+        """What a generator is fitted on, (n, d)."""
+        return self.train if self.given is None else self.given
 
 
 def load(name: str, *, split_seed: int = 0) -> CodedTable:
+    if name == PATIENTS:
+        whole = load("diabetes130", split_seed=split_seed)
+        kept = truncated(whole.units, ROWS_PER_PATIENT, np.random.default_rng(split_seed))
+        return replace(whole, name=name, given=whole.train[kept], rows_per_unit=ROWS_PER_PATIENT)
     path, delimiter, dropped, target, positive = FILES[name]
     with gzip.open(SHARED / path, "rt", encoding="utf-8") as file:
         rows = list(csv.reader(file, delimiter=delimiter))
@@ -94,6 +114,15 @@ def load(name: str, *, split_seed: int = 0) -> CodedTable:
         tuple(ordered),
         units,
     )
+
+
+def truncated(units: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices of at most `most` random rows of each unit."""
+    order = rng.permutation(len(units))
+    order = order[np.argsort(units[order], kind="stable")]
+    starts = np.flatnonzero(np.r_[True, np.diff(units[order]) != 0])
+    rank = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
+    return order[rank < most]
 
 
 def _coded(values, inside, is_target):

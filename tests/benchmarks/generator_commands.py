@@ -9,7 +9,7 @@ from pathlib import Path
 
 from peer_environments import PINS, python_of
 
-from release.privacy.accounting import rho_for
+from release.privacy.accounting import epsilon_of_rho, rho_for
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -46,14 +46,21 @@ def version(generator: str) -> str:
     return digest.hexdigest()[:12]
 
 
-def command(generator: str, *, epsilon: float, run: int) -> list[str]:
-    """The process, with {source} and {target} left open. Raises NoPeer where the peer's environment cannot be made."""
-    rho = repr(rho_for(epsilon, DELTA))
+def command(generator: str, *, epsilon: float, run: int, rows_per_unit: int = 1) -> list[str]:
+    """The process, with {source} and {target} left open. Raises NoPeer where the peer's environment cannot be made.
+
+    Peers know no units of several rows: with k of them they get ρ / k², which makes the noise of their counts k times as large.
+    """
+    rho = rho_for(epsilon, DELTA)
     if generator in OURS:
-        return [sys.executable, str(HERE / "run_ours.py"), "{source}", "{target}", generator, rho, "1"]
+        files = [str(HERE / "run_ours.py"), "{source}", "{target}"]
+        return [sys.executable, *files, generator, repr(rho), str(rows_per_unit)]
     peer = PEERS[generator]
+    if rows_per_unit > 1:
+        rho /= rows_per_unit**2
+        epsilon = epsilon_of_rho(rho, DELTA)
     filled = [
-        argument.format(epsilon=repr(epsilon), delta=repr(DELTA), rho=rho, run=run)
+        argument.format(epsilon=repr(epsilon), delta=repr(DELTA), rho=repr(rho), run=run)
         for argument in peer.arguments
     ]
     script = HERE / f"run_{peer.library}.py"

@@ -109,7 +109,7 @@ def fit_and_score(table: CodedTable, command: Sequence[object], *, limit: float)
             names=np.array(table.names),
             sizes=np.array(table.sizes),
             ordered=np.array(table.ordered),
-            codes=table.train,
+            codes=table.input,
             target=table.target,
         )
         filled = [str(part).format(source=source, target=target) for part in command]
