@@ -4,7 +4,7 @@
     … --peers                                                      ours alone
     … --tables adult diabetes130 --epsilons 0.1 1 3 10 --resume    only what the file of results lacks
     … --stored                                                     nothing measured: the table of all that the file holds
-    … --skip-speeds                                                without counting 10,000,000 rows and sampling
+    … --speeds                                                     fits alone, without counting 10,000,000 rows and such
 
 The same codes with a public domain, δ = 1e-9, and one scoring (`coded_tables`) for all. Each fit is a process of its own with one thread; seconds
 are of its processor time, imports and compilation included, because that depends least on what else the machine does; memory is its peak. Every
@@ -26,9 +26,9 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 from coded_tables import TABLES, load, score, tstr  # noqa: E402
 from generator_commands import OURS, PEERS, command, version  # noqa: E402
 from generator_goals import cells, goals, lines  # noqa: E402
-from generator_speeds import counting, sampling  # noqa: E402
+from generator_speeds import SPEEDS  # noqa: E402
 from goals import FOLDER, write  # noqa: E402
-from measured_fits import Key, Results, fit_and_score  # noqa: E402
+from measured_fits import FitError, Key, Results, fit_and_score  # noqa: E402
 from peer_environments import PINS, NoPeer  # noqa: E402
 
 RESULTS = Results(FOLDER / "generator-fits.jsonl")
@@ -63,11 +63,26 @@ def measure(arguments: argparse.Namespace, generators: list[str]) -> None:
                     break
 
 
+def measure_speeds(arguments: argparse.Namespace) -> None:
+    """Every speed asked for, appended likewise."""
+    for name in arguments.speeds:
+        key = Key(table="speeds", epsilon=0.0, generator=name, version=version("auto"))
+        if arguments.resume and RESULTS.find(key):
+            continue
+        load_before = os.getloadavg()[0]
+        try:
+            figures = SPEEDS[name](arguments.limit)
+        except (FitError, NoPeer) as reason:
+            figures = {"failed": str(reason)}
+            print(f"  {name}: {reason}", flush=True)
+        RESULTS.add(key, figures, load=load_before)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--tables", nargs="+", default=["adult", "credit-default"], choices=TABLES)
+    parser.add_argument("--tables", nargs="*", default=["adult", "credit-default"], choices=TABLES)
     parser.add_argument("--epsilons", nargs="+", type=float, default=[1.0])
     parser.add_argument("--generators", nargs="*", default=["mst", "aim", "auto"], choices=OURS)
     parser.add_argument(
@@ -78,21 +93,11 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=400.0, help="processor seconds of a fit")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--stored", action="store_true")
-    parser.add_argument("--skip-speeds", action="store_true")
+    parser.add_argument("--speeds", nargs="*", default=list(SPEEDS), choices=SPEEDS)
     arguments = parser.parse_args()
     peers = [label for label, peer in PEERS.items() if {label, peer.library} & set(arguments.peers)]
     if not arguments.stored:
-        if not arguments.skip_speeds:
-            RESULTS.add(
-                Key(table="speeds", epsilon=0.0, generator="counting", version=version("auto")),
-                counting(10_000_000),
-                load=os.getloadavg()[0],
-            )
-            RESULTS.add(
-                Key(table="speeds", epsilon=0.0, generator="sampling", version=version("auto")),
-                {"ours": sampling()},
-                load=os.getloadavg()[0],
-            )
+        measure_speeds(arguments)
         measure(arguments, [*arguments.generators, *peers])
     rows = RESULTS.rows()
     found = cells(rows)

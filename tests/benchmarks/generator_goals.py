@@ -26,6 +26,8 @@ DIABETES_SECONDS = 300.0
 MEMORY_MIB = 1024.0
 SAMPLING_SECONDS = 3.0
 COUNTING_RATIO = 3.0
+MST_RATIO = 50.0
+AIM_RATIO = 40.0
 BEYOND_NOISE = 2.0
 """Standard errors of a difference that count as noise."""
 
@@ -204,11 +206,22 @@ def _resources(found: Sequence[Row]) -> list[Row]:
 
 
 def _speeds(rows: Sequence[Row]) -> list[Row]:
-    newest = {r["generator"]: r for r in rows if r["table"] == "speeds"}
+    newest = {r["generator"]: r for r in rows if r["table"] == "speeds" and "failed" not in r}
     made = []
     if counting := newest.get("counting"):
         peer = min(counting[name] for name in ("numpy", "polars", "duckdb"))
         made.append(goal("105 pairs of 10M rows, s", counting["ours"], peer / COUNTING_RATIO, "lower", peer))
     if sampling := newest.get("sampling"):
         made.append(goal("sampling 1M x 15, s", sampling["ours"], SAMPLING_SECONDS, "lower"))
+    if ratios := newest.get("ratios"):
+        for name, aim in (("mst", MST_RATIO), ("aim", AIM_RATIO), ("auto", AIM_RATIO)):
+            against = "MST" if name == "mst" else "AIM of 30 rounds"
+            made.append(
+                goal(
+                    f"mbi's {against} over our {name} on Adult, ratio of processor seconds",
+                    ratios[name],
+                    aim,
+                    "higher",
+                )
+            )
     return made

@@ -1,4 +1,4 @@
-"""Counting and sampling at size, in this process: all pairs of 10,000,000 rows against DuckDB, polars and NumPy; 1,000,000 rows sampled."""
+"""Speeds: all pairs of 10,000,000 rows against DuckDB, polars and NumPy, and 1,000,000 rows sampled, in this process; whole fits against mbi's."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from itertools import combinations
 
 import numpy as np
 from coded_tables import load
+from generator_commands import command
+from measured_fits import FitError, fit_and_score
+
+ROWS = 10_000_000
+"""Rows whose pairs are counted."""
 
 
-def counting(rows: int) -> dict:
-    """All pairs of `rows` × 15 columns: ours, DuckDB, polars and blocked NumPy, in this one process."""
+def counting(_limit: float) -> dict:
+    """Seconds for all pairs of ROWS × 15 columns: ours, DuckDB, polars and blocked NumPy, in this one process."""
     import duckdb
     import polars as pl
 
@@ -18,7 +23,7 @@ def counting(rows: int) -> dict:
     from generators.core.domain import Domain
 
     table = load("adult")
-    pick = np.random.default_rng(0).integers(0, len(table.train), rows)
+    pick = np.random.default_rng(0).integers(0, len(table.train), ROWS)
     columns = [np.ascontiguousarray(c[pick]).astype(np.uint8) for c in table.train.T]
     domain = Domain(names=table.names, sizes=table.sizes)
     pairs = list(combinations(range(len(columns)), 2))
@@ -30,7 +35,7 @@ def counting(rows: int) -> dict:
 
     def numpy_blocks():
         tables = [np.zeros(table.sizes[a] * table.sizes[b], dtype=np.int64) for a, b in pairs]
-        for start in range(0, rows, 1 << 17):
+        for start in range(0, ROWS, 1 << 17):
             block = [c[start : start + (1 << 17)].astype(np.int64) for c in columns]
             for out, (a, b) in zip(tables, pairs, strict=True):
                 np.add(out, np.bincount(block[a] * table.sizes[b] + block[b], minlength=len(out)), out=out)
@@ -66,11 +71,11 @@ def counting(rows: int) -> dict:
             mine = result
         if label == "numpy" and not all(np.array_equal(a, b) for a, b in zip(mine, result, strict=True)):
             raise SystemExit("our counts differ from NumPy's")
-        print(f"  105 pairs of {rows:,} rows: {label} {best:.2f} s", flush=True)
+        print(f"  105 pairs of {ROWS:,} rows: {label} {best:.2f} s", flush=True)
     return seconds
 
 
-def sampling() -> float:
+def sampling(_limit: float) -> dict:
     """Seconds for 1,000,000 rows × 15 columns from a fitted tree of pairs, after one warm-up."""
     from generators.core.counting import Rows, count
     from generators.core.domain import Domain
@@ -89,4 +94,34 @@ def sampling() -> float:
     sample(fitted.tree, fitted.theta, 1000, rng)
     start = time.time()
     sample(fitted.tree, fitted.theta, 1_000_000, rng)
-    return time.time() - start
+    return {"ours": time.time() - start}
+
+
+def ratios(limit: float) -> dict:
+    """Processor and wall seconds of whole processes on Adult at ε = 1, ours and mbi's one after the other, ours before and after.
+
+    Raises FitError where one does not finish, NoPeer where mbi's environment cannot be made.
+    """
+    table = load("adult")
+    order = ("mst", "aim", "auto", "mbi mst", "mst", "aim", "auto", "mbi aim", "mst", "aim", "auto")
+    found: dict[str, list[dict]] = {}
+    for generator in order:
+        figures = fit_and_score(table, command(generator, epsilon=1.0, run=0), limit=limit)
+        if "failed" in figures:
+            raise FitError(f"{generator}: {figures['failed']}")
+        found.setdefault(generator, []).append(figures)
+        print(f"  {generator}: {figures['cpu_seconds']:.1f} s of processor time", flush=True)
+    keys = ("cpu_seconds", "seconds", "two", "three", "auc", "peak_mib")
+    middle = {name: {k: float(np.median([f[k] for f in all_])) for k in keys} for name, all_ in found.items()}
+    return {
+        "fits": middle,
+        "mst": middle["mbi mst"]["cpu_seconds"] / middle["mst"]["cpu_seconds"],
+        "aim": middle["mbi aim"]["cpu_seconds"] / middle["aim"]["cpu_seconds"],
+        "auto": middle["mbi aim"]["cpu_seconds"] / middle["auto"]["cpu_seconds"],
+        "mst_wall": middle["mbi mst"]["seconds"] / middle["mst"]["seconds"],
+        "aim_wall": middle["mbi aim"]["seconds"] / middle["aim"]["seconds"],
+        "auto_wall": middle["mbi aim"]["seconds"] / middle["auto"]["seconds"],
+    }
+
+
+SPEEDS = {"counting": counting, "sampling": sampling, "ratios": ratios}
