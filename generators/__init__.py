@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from generators.aim import AimFitter
 from generators.auto import plan_auto
+from generators.baselines import BASELINES
 from generators.family import MarginalGenerator
 from generators.independent import IndependentFitter
 from generators.mst import MstFitter
@@ -43,6 +44,7 @@ _ALL: tuple[Generator, ...] = (
         summary="a privately chosen tree of pairs: seconds, robust at small ε, pairs only",
         planner=MstFitter.plan,
     ),
+    *BASELINES,
 )
 
 
