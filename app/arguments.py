@@ -28,6 +28,19 @@ def values(option: str, given: Sequence[str] | None) -> dict[str, Any]:
     return {name: _value(text) for name, text in pairs(option, given).items()}
 
 
+def shares_of(option: str, text: str) -> dict[str, float]:
+    """Shares of "poor health=0.3,hispanic=0.2". Raises InputError where one has no number, or a name stands twice."""
+    found: dict[str, float] = {}
+    for name, share in pairs(option, [part for part in text.split(",") if part.strip()]).items():
+        try:
+            found[name.strip()] = float(share)
+        except ValueError as error:
+            raise InputError(
+                f"{option}: {share[:40]!r} is no share", mend=f'write {option} "poor health=0.3,hispanic=0.2"'
+            ) from error
+    return found
+
+
 def answers_of(file: Path | None, given: Sequence[str] | None) -> dict[str, str]:
     """Answers of a YAML file (a map of texts), with those given one by one on top. Raises InputError."""
     found = pairs("--answer", given)

@@ -20,15 +20,19 @@ from importlib import metadata
 from typing import TYPE_CHECKING
 
 from app import wiring
-from app.evaluation import aligned, evidence_of
+from app.evaluation import aligned, evidence_of, rng_of
 from app.intake import table_of
 from app.proposing import plan_of
 from release.canonical import Sha256, canonical_bytes, digest, keyed_digest
 from release.errors import IntegrityError, ReleaseError, TransitionError
-from release.protocols import Arena, Plan, Progress, Refit, no_progress
+from release.protocols import Arena, Model, Plan, Progress, Refit, no_progress
 from release.records import Candidate, GateMode, Person, ReleaseId
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
     from app.workspace import Workspace
     from release.data.split import Split
     from release.data.table import Table
@@ -133,7 +137,11 @@ def arena_of(workspace: Workspace, view: ReleaseView) -> Arena:
     table, split = table_of(workspace, view.dataset), _split_of(workspace, candidate)
     synthetic = synthetic_of(workspace, view)
     parts = [split.members(table), split.controls(table), split.reference(table), split.training(table)]
-    members, controls, reference, training, synthetic = aligned([*parts, synthetic])
+    if view.request.weights:
+        # Drawn anew from the stored model, the same each time: what the release would be without its mix.
+        rng = rng_of(digest(candidate), workspace.keys.digest_key, "unweighted")
+        parts.append(model_of(workspace, view).sample(len(synthetic), rng))
+    members, controls, reference, training, *unweighted, synthetic = aligned([*parts, synthetic])
     return Arena(
         members=members,
         controls=controls,
@@ -146,7 +154,25 @@ def arena_of(workspace: Workspace, view: ReleaseView) -> Arena:
         randomised_split=True,
         smallest_cell=view.terms.smallest_cell,
         refit=Refit(plan=plan_of(view.request, schema), noise=wiring.noise()),
+        weights=view.request.weights,
+        unweighted=unweighted[0] if unweighted else None,
     )
+
+
+def sampler_of(view: ReleaseView, model: Model) -> Callable[[int, np.random.Generator], Table]:
+    """(rows, rng) → rows of the model at the mix that the request asks for. It reads no real row."""
+    from release.quality.rebalance import rebalanced
+    from release.workflow.offices import schema_of
+
+    schema, weights = schema_of(view.dataset), view.request.weights
+    return lambda rows, rng: rebalanced(schema, rows, weights, model.sample, rng)
+
+
+def model_of(workspace: Workspace, view: ReleaseView) -> Model:
+    """The present candidate's fitted model: sampling from it reads no real row. Raises IntegrityError."""
+    if view.candidate is None:
+        raise TransitionError(f"{view.release} has no candidate", mend="run it first")
+    return wiring.generator(view.request.generator).load(workspace.objects.folder(view.candidate.model))
 
 
 def synthetic_of(workspace: Workspace, view: ReleaseView) -> Table:
@@ -207,7 +233,7 @@ def _candidate(
     progress(0.05, f"charged; fitting {view.request.generator}")
     model = prepared.plan.run(prepared.split.training(prepared.table), noise, _part(progress, 0.05, 0.9))
     progress(0.9, f"sampling {view.request.rows:,} rows")
-    synthetic = model.sample(view.request.rows, noise.generator())
+    synthetic = sampler_of(view, model)(view.request.rows, noise.generator())
     progress(0.97, "storing the candidate")
     return Candidate(
         release=view.release,

@@ -47,6 +47,7 @@ class Wish:
     rows: int | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     answers: Mapping[str, str] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +73,7 @@ class Proposal:
 
 def propose(workspace: Workspace, wish: Wish, *, by: Person) -> Proposal:
     """Plan, check, register and submit. Raises PlanError, SchemaError, InputError, RefusedError; nothing is charged."""
+    from release.data.mix import require_weights
     from release.workflow.offices import schema_of
 
     registry = workspace.registry
@@ -91,6 +93,7 @@ def propose(workspace: Workspace, wish: Wish, *, by: Person) -> Proposal:
         raise InputError(
             f"{rows:,} rows were asked for, from 1 to {MAX_ROWS:,} are possible", mend="give --rows"
         )
+    require_weights(schema, wish.weights, rows)
     plan = generator.plan(schema, budget, task, wish.options)
     share, left = _quote(workspace, dataset, plan.cost)
     request = registry.propose(
@@ -105,6 +108,7 @@ def propose(workspace: Workspace, wish: Wish, *, by: Person) -> Proposal:
         options=wish.options,
         task=task,
         answers=wish.answers,
+        weights=wish.weights,
     )
     registry.submit(request.release, by=by)
     return Proposal(

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from app import wiring
 from app.evaluation import rng_of
-from app.pipeline import arena_of
+from app.pipeline import arena_of, model_of, sampler_of
 from app.proposing import plan_of
 from release.canonical import digest, from_json, keyed_digest, to_json
 from release.errors import GateError, InputError, RefusedError, TransitionError, UnprovenError
-from release.protocols import Model, Progress, no_progress
+from release.protocols import Progress, no_progress
 from release.records import (
     Candidate,
     EvidenceSet,
@@ -72,7 +72,7 @@ def sweep(
     found = run_sweep(
         mix,
         arena.training,
-        _model(workspace, view).sample,
+        sampler_of(view, model_of(workspace, view)),
         arena.controls,
         rng_of(digest(candidate), key, f"sweep {mix.digest}"),
         progress,
@@ -141,12 +141,17 @@ def rebalance(
     arena = arena_of(workspace, view)
     rng = rng_of(digest(candidate), workspace.keys.digest_key, f"rebalance {sorted(weights.items())} {rows}")
     wanted = rows if rows is not None else len(arena.synthetic)
-    mixed = rebalanced(arena.synthetic.schema, wanted, weights, _model(workspace, view).sample, rng)
-    return measure_rebalance(arena, mixed, rng, progress)
+    mixed = rebalanced(arena.synthetic.schema, wanted, weights, model_of(workspace, view).sample, rng)
+    return measure_rebalance(arena, arena.synthetic, mixed, weights, rng, progress)
 
 
 def compare(
-    workspace: Workspace, release: ReleaseId, generator: str, *, progress: Progress = no_progress
+    workspace: Workspace,
+    release: ReleaseId,
+    generator: str,
+    *,
+    options: Mapping[str, Any] | None = None,
+    progress: Progress = no_progress,
 ) -> ProbeReport:
     """The price of privacy: the headline figures of a non-private baseline fitted on the same training rows.
 
@@ -167,9 +172,10 @@ def compare(
     if arena.training is None:
         raise InputError("the arena has no training rows", mend="run the release first")
     rng = rng_of(digest(candidate), workspace.keys.digest_key, f"compare {generator}")
-    plan = baseline.plan(schema_of(view.dataset), view.request.budget, view.request.task)
+    plan = baseline.plan(schema_of(view.dataset), view.request.budget, view.request.task, options)
     progress(0.0, f"fitting {generator}")
-    made = plan.run(arena.training, wiring.noise()).sample(len(arena.synthetic), rng)
+    fitted = plan.run(arena.training, wiring.noise(), lambda done, what: progress(done / 2, what))
+    made = fitted.sample(len(arena.synthetic), rng)
     return measure_references(
         arena,
         {"release": arena.synthetic, generator: made},
@@ -196,11 +202,11 @@ def draws(
     if arena.training is None:
         raise InputError("the arena has no training rows", mend="run the release first")
     rng = rng_of(digest(candidate), workspace.keys.digest_key, f"draws {count}")
-    model = _model(workspace, view)
+    sample = sampler_of(view, model_of(workspace, view))
     tables = []
     for number in range(count):
         progress(number / (count + 1), f"draw {number + 1} of {count}")
-        tables.append(model.sample(len(arena.synthetic), rng))
+        tables.append(sample(len(arena.synthetic), rng))
     return coverage_over_draws(view.request.task, arena.training, tables, rng)
 
 
@@ -252,12 +258,6 @@ def _candidate(view: ReleaseView) -> Candidate:
             f"{view.release} has no candidate", mend=f"run sluice release run {view.release}"
         )
     return view.candidate
-
-
-def _model(workspace: Workspace, view: ReleaseView) -> Model:
-    """The candidate's fitted model: sampling from it reads no real row."""
-    folder = workspace.objects.folder(_candidate(view).model)
-    return wiring.generator(view.request.generator).load(folder)
 
 
 def _plan(view: ReleaseView, wish: SweepWish) -> SweepPlan:

@@ -6,6 +6,7 @@ import streamlit as st
 
 from app import concerns, desk, evidence_tabs, panels
 from app.voting import decision_panel
+from release.data.mix import shares_in_words
 from release.records import ReleaseId, Ruling
 from release.workflow.dossier import ReleaseView
 
@@ -82,6 +83,7 @@ def _head(view: ReleaseView) -> None:
                 ),
                 ("Policy", f"{view.terms.name} {view.terms.version}"),
                 ("Rows", f"{request.rows:,} by {request.generator}"),
+                *([("Mix asked for", shares_in_words(request.weights))] if request.weights else []),
                 ("Asked for by", f"{request.requested_by}, {request.requested_at:%Y-%m-%d}"),
                 ("Turn", str(view.turn) if view.turn else "none yet"),
             ]

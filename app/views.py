@@ -17,6 +17,7 @@ from app.rendering import (
     verdict_summary,
 )
 from release.canonical import digest, to_json
+from release.data.mix import shares_in_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -80,6 +81,8 @@ def release_text(view: ReleaseView, detail: Detail) -> RenderableType:
         ("for", f"{request.partner}, {request.purpose.value}, asked for by {request.requested_by}"),
         ("policy", f"{view.terms.name} {view.terms.version}"),
     ]
+    if request.weights:
+        lines.append(("mix", shares_in_words(request.weights)))
     if view.opened is not None:
         lines += cost_lines(view.opened.cost)
         if view.opened.charge:

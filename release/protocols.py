@@ -6,7 +6,7 @@ Adding a generator, an attack or a rule is one file and one line in that package
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -169,6 +169,8 @@ class Arena:
             one-run ε bound needs; False for tables brought by hand.
         smallest_cell: smallest count that may be shown.
         refit: see `Refit`; None where refits are not possible.
+        weights: the mix that was asked for (`Request.weights`): share of the synthetic rows by slice; {} for none.
+        unweighted: as many rows of the candidate's model without that mix, to measure what the mix does; None where there is none.
     """
 
     members: Table
@@ -182,6 +184,8 @@ class Arena:
     randomised_split: bool = False
     smallest_cell: int = 11
     refit: Refit | None = None
+    weights: Mapping[str, float] = field(default_factory=dict)
+    unweighted: Table | None = None
 
 
 class Probe(Protocol):

@@ -395,6 +395,7 @@ class Request:
         answers: the request's questions and answers (quality.md).
         requested_by: the person.
         requested_at: aware UTC time.
+        weights: share of the synthetic rows that each named slice is to have (`release.data.mix`); {} leaves the mix as the model has it.
     """
 
     release: ReleaseId
@@ -412,6 +413,7 @@ class Request:
     answers: dict[str, str]
     requested_by: Person
     requested_at: datetime
+    weights: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

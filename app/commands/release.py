@@ -33,6 +33,8 @@ CommentOption = Annotated[str, typer.Option("--comment", "-m", help="Why; stays 
         " --partner clinic-b --target readmitted",
         "sluice release propose loans --generator mst --epsilon 4 --policy partner-finance --partner bank-b"
         " --purpose testing --rows 5000 --json",
+        "sluice release propose claims --epsilon 1 --policy internal-dev --partner lab --target readmitted"
+        ' --slices "poor health=0.3"',
     )
 )
 def propose(
@@ -60,6 +62,14 @@ def propose(
             "--rows", help="Rows to sample. Default: the population's public size, at most 100,000."
         ),
     ] = None,
+    slices: Annotated[
+        str,
+        typer.Option(
+            "--slices",
+            metavar="NAME=SHARE,…",
+            help="Shares of the synthetic rows that these slices are to have. A wish, never a share measured on the real table.",
+        ),
+    ] = "",
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,12 +89,13 @@ def propose(
     as_json: JsonOption = False,
 ) -> None:
     """Ask for a release: the plan and its cost, before any row is read. Nothing is charged yet."""
-    from app.arguments import answers_of, values
+    from app.arguments import answers_of, shares_of, values
     from app.proposing import Wish
     from app.proposing import propose as ask
     from app.rendering import cost_lines, events_table
     from app.workspace import open_workspace
     from release.canonical import to_json
+    from release.data.mix import shares_in_words
 
     place = open_workspace(workspace)
     wish = Wish(
@@ -100,6 +111,7 @@ def propose(
         rows=rows,
         options=values("--option", option),
         answers=answers_of(answers, answer),
+        weights=shares_of("--slices", slices),
     )
     proposal = ask(place, wish, by=place.person(as_name))
     request = proposal.request
@@ -120,6 +132,7 @@ def propose(
             ("policy", request.policy),
             ("for", f"{request.partner}, {request.purpose.value}"),
             ("rows", f"{request.rows:,}"),
+            *([("mix", shares_in_words(request.weights))] if request.weights else []),
             *(("the card lacks", text) for text in proposal.unanswered),
             ("next", f"sluice release run {request.release}"),
         ]

@@ -28,7 +28,12 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=examples('sluice release rebalance claims-1 --slices "poor health=0.3" --json'))(
         rebalance
     )
-    app.command(epilog=examples("sluice release compare claims-1 --with sdv-gaussian-copula --json"))(compare)
+    app.command(
+        epilog=examples(
+            "sluice release compare claims-1 --with sdv-gaussian-copula --json",
+            "sluice release compare claims-1 --with sdv-ctgan --option epochs=100",
+        )
+    )(compare)
     app.command(epilog=examples("sluice release draws claims-1 --draws 10 --json"))(draws)
     app.command(epilog=examples("sluice release report claims-1", "sluice release report claims-1 --json"))(
         report
@@ -193,29 +198,41 @@ def rebalance(
 ) -> None:
     """What would more rows of rare slices do to models? Before and after, on the whole and per slice; nothing is charged."""
     from app import studies
+    from app.arguments import shares_of
     from app.workspace import open_workspace
     from release.records import ReleaseId
 
     place = open_workspace(workspace)
     with progress(f"rebalance {release}") as bar:
-        found = studies.rebalance(place, ReleaseId(release), weights(slices), rows=rows, progress=bar)
+        found = studies.rebalance(
+            place, ReleaseId(release), shares_of("--slices", slices), rows=rows, progress=bar
+        )
     _figures(release, found, as_json=as_json)
 
 
 def compare(
     release: ReleaseArgument,
     generator: Annotated[str, typer.Option("--with", help="A non-private baseline: sluice generator list.")],
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", metavar="NAME=VALUE", help="An option of the baseline, as JSON; repeatable."
+        ),
+    ] = None,
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """The price of privacy: the release's headline figures beside those of a non-private baseline on the same rows."""
     from app import studies
+    from app.arguments import values
     from app.workspace import open_workspace
     from release.records import ReleaseId
 
     place = open_workspace(workspace)
     with progress(f"compare {release}") as bar:
-        found = studies.compare(place, ReleaseId(release), generator, progress=bar)
+        found = studies.compare(
+            place, ReleaseId(release), generator, options=values("--option", option), progress=bar
+        )
     _figures(release, found, as_json=as_json)
 
 

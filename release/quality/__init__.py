@@ -22,6 +22,7 @@ from release.quality.fairness import FAIRNESS
 from release.quality.ground import Pen
 from release.quality.marginals import MARGINALS
 from release.quality.missingness import MISSINGNESS
+from release.quality.rebalance import REBALANCE
 from release.quality.references import REFERENCES
 from release.quality.rules import RULES
 from release.quality.sdmetrics_reports import SDMETRICS
@@ -53,6 +54,7 @@ PROBES: Mapping[str, Probe] = _table(
     TWO_SAMPLE,
     TSTR,
     COEFFICIENTS,
+    REBALANCE,
     REFERENCES,
     SDMETRICS,
 )

@@ -18,10 +18,10 @@ import numpy.typing as npt
 from release.data.table import Table
 from release.protocols import Arena, Progress, no_progress
 from release.quality.grid import CodeArray, lay_grid
-from release.quality.ground import Part, Pen, parts, worst
+from release.quality.ground import Findings, Part, Pen, over_parts, worst
 from release.quality.intervals import FloatArray, absolute, bootstrap_weights, measured, too_few
 from release.quality.models import thin
-from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
+from release.records import Exhibit, Measured, NotMeasured, ProbeReport
 
 ROWS = 50_000
 RESAMPLED_ROWS = 10_000
@@ -184,26 +184,18 @@ class Associations:
         self, arena: Arena, rng: np.random.Generator, progress: Progress = no_progress
     ) -> ProbeReport:
         """Mean and worst difference by measure, for the whole table and every slice."""
-        evidence: list[Evidence] = []
-        exhibits: list[Exhibit] = []
-        every = list(parts(arena))
-        for number, part in enumerate(every):
-            progress(number / len(every), part.subject or "associations of the whole table")
-            figures, pictures = _measure_part(part, rng)
-            evidence += figures
-            exhibits += pictures
-        return ProbeReport(evidence=tuple(evidence), exhibits=tuple(exhibits))
+        return over_parts(arena, "associations", progress, lambda part: _measure_part(part, rng))
 
 
 ASSOCIATIONS = Associations()
 _METRICS = ("association_difference_mean", "association_difference_worst")
 
 
-def _measure_part(part: Part, rng: np.random.Generator) -> tuple[list[Evidence], list[Exhibit]]:
+def _measure_part(part: Part, rng: np.random.Generator) -> Findings:
     pen = Pen(ASSOCIATIONS.name)
     few = too_few(part.real.n_units, part.synthetic.n_units)
     if few is not None:
-        return [*pen.none(_METRICS, part.subject, few.reason, few.needed)], []
+        return Findings(evidence=pen.none(_METRICS, part.subject, few.reason, few.needed))
     tables = (thin(part.real, ROWS, rng), thin(part.synthetic, ROWS, rng))
     width = len(part.real.schema.released)
     keep = tuple(range(width))
@@ -212,7 +204,9 @@ def _measure_part(part: Part, rng: np.random.Generator) -> tuple[list[Evidence],
     sides = _sides(*tables, keep)
     pairs = list(_pairs(sides[0].numeric))
     if not pairs:
-        return [*pen.none(_METRICS, part.subject, f"the table has {width} column(s), a pair needs two")], []
+        return Findings(
+            evidence=pen.none(_METRICS, part.subject, f"the table has {width} column(s), a pair needs two")
+        )
     plain = [side.matrix(pairs, np.ones(len(table))) for side, table in zip(sides, tables, strict=True)]
     draws = _draws(tables, keep, pairs, rng)
     difference = plain[1] - plain[0]
@@ -227,16 +221,21 @@ def _measure_part(part: Part, rng: np.random.Generator) -> tuple[list[Evidence],
         for name, gap, error in zip(names, difference, errors, strict=True)
     }
     name, figure = worst(figures)
+    # The mean of |difference| of two tables of the same population, by the normal approximation.
+    chance = float(np.sqrt(2 / np.pi) * errors.mean())
     note = f"{len(pairs)} measures" + (
         f" of {MOST_COLUMNS} columns drawn at random" if width > MOST_COLUMNS else ""
     )
+    note += f"; two real samples of these sizes would differ by about {chance:.3f}"
     mean = measured(float(np.abs(difference).mean()), mean_error, trials, least=0.0)
     evidence = [
         pen(_METRICS[0], part.subject, mean, note),
-        pen(_METRICS[1], part.subject, figure, f"worst pair: {name}"),
+        pen(
+            _METRICS[1], part.subject, figure, f"worst pair: {name}; chance alone: about {chance:.3f} a pair"
+        ),
     ]
     if part.subject:
-        return evidence, []
+        return Findings(evidence=evidence)
     kinds = np.array([kind.value for kind, _, _ in pairs])
     for kind in dict.fromkeys(kinds.tolist()):
         of = kinds == kind
@@ -245,7 +244,10 @@ def _measure_part(part: Part, rng: np.random.Generator) -> tuple[list[Evidence],
         )
         figure = measured(float(np.abs(difference[of]).mean()), error, trials, least=0.0)
         evidence.append(pen(f"{kind}_difference_mean", "", figure, f"{int(of.sum())} pairs"))
-    return evidence, [_matrix(sides[0].names, pairs, plain), _table(names, plain, figures)]
+    return Findings(
+        evidence=evidence,
+        exhibits=(_matrix(sides[0].names, pairs, plain), _table(names, plain, figures)),
+    )
 
 
 def _draws(

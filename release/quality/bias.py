@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from release.data.table import Table
 from release.protocols import Arena, Progress, no_progress
-from release.quality.ground import Pen, groups, protected, real_table, slice_mask, slice_subject
+from release.quality.ground import Pen, compared, groups, protected, slice_mask, slice_subject
 from release.quality.intervals import measured, too_few, variance_of_mean
 from release.quality.models import Target, declared_tasks, lay_target
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
@@ -55,7 +55,7 @@ class Bias:
         del rng
         progress(0.0, "subgroup gaps")
         pen = Pen(self.name)
-        real, synthetic = real_table(arena), arena.synthetic
+        real, synthetic = compared(arena), arena.synthetic
         tasks = declared_tasks(real.schema, arena.task)
         if not tasks:
             return ProbeReport(

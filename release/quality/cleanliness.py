@@ -15,14 +15,16 @@ import numpy.typing as npt
 from release.data.schema import OUTSIDE_LEVEL
 from release.data.table import Table
 from release.protocols import Arena, Progress, no_progress
-from release.quality.ground import Part, Pen, real_table
+from release.quality.ground import Findings, Part, Pen, over_parts
 from release.quality.intervals import too_few
 from release.quality.tails import extremes, outside, rate_ratio
-from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
+from release.records import Exhibit, Measured, NotMeasured, ProbeReport
 
 FEWEST = 20
 _METRIC = "dirt_ratio"
-_KINDS = ("outlying rows", "incomplete rows", "rows outside the domain", "repeated rows")
+_REPEATED = "repeated rows"
+_REFERENCE = "1: as in the real table; below 1: cleaner than real"
+_KINDS = ("outlying rows", "incomplete rows", "rows outside the domain", _REPEATED)
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -40,38 +42,36 @@ class Cleanliness:
     def measure(
         self, arena: Arena, rng: np.random.Generator, progress: Progress = no_progress
     ) -> ProbeReport:
-        """One ratio for each kind of dirt that the real table has."""
+        """One ratio for each kind of dirt that the real table has, and the cleanest; the cleanest of every slice."""
         del rng
-        progress(0.0, "dirt")
-        pen = Pen(self.name)
-        real, synthetic = real_table(arena), arena.synthetic
-        few = too_few(real.n_units, synthetic.n_units)
-        if few is not None:
-            return ProbeReport(evidence=pen.none((_METRIC,), "", few.reason, few.needed))
-        part = Part(subject="", real=real, synthetic=synthetic)
-        trials = min(real.n_units, synthetic.n_units)
-        figures: dict[str, Measured | NotMeasured] = {}
-        for kind, (one, two) in dirt(real, synthetic).items():
-            if int(one.sum()) < FEWEST:
-                continue
-            figures[kind] = rate_ratio(one, two, part, trials)
-        known = {kind: figure for kind, figure in figures.items() if isinstance(figure, Measured)}
-        evidence = [
-            pen(_METRIC, kind, figure, "below 1: cleaner than real") for kind, figure in figures.items()
-        ]
-        if not known:
-            evidence.append(_none(pen))
-            return ProbeReport(evidence=tuple(evidence))
-        least = min(known, key=lambda kind: known[kind].estimate)
-        evidence.append(pen(_METRIC, "", known[least], f"cleanest: {least}"))
-        return ProbeReport(evidence=tuple(evidence), exhibits=(_picture(known, least),))
+        # A real table brought to a mix holds rows twice that stand once in it: their repeats say nothing.
+        kinds = tuple(kind for kind in _KINDS if kind != _REPEATED) if arena.weights else _KINDS
+        return over_parts(arena, "dirt", progress, lambda part: _measure_part(part, kinds))
 
 
 CLEANLINESS = Cleanliness()
 
 
-def _none(pen: Pen) -> Evidence:
-    return pen(_METRIC, "", NotMeasured(reason=f"the real table has no kind of dirt in {FEWEST} rows"))
+def _measure_part(part: Part, kinds: tuple[str, ...]) -> Findings:
+    pen = Pen(CLEANLINESS.name)
+    few = too_few(part.real.n_units, part.synthetic.n_units)
+    if few is not None:
+        return Findings(evidence=pen.none((_METRIC,), part.subject, few.reason, few.needed))
+    trials = min(part.real.n_units, part.synthetic.n_units)
+    figures: dict[str, Measured | NotMeasured] = {}
+    for kind, (one, two) in dirt(part.real, part.synthetic).items():
+        if kind in kinds and int(one.sum()) >= FEWEST:
+            figures[kind] = rate_ratio(one, two, part, trials)
+    known = {kind: figure for kind, figure in figures.items() if isinstance(figure, Measured)}
+    evidence = []
+    if not part.subject:
+        evidence += [pen(_METRIC, kind, figure, _REFERENCE) for kind, figure in figures.items()]
+    if not known:
+        reason = f"the real table has no kind of dirt in {FEWEST} rows"
+        return Findings(evidence=[*evidence, pen(_METRIC, part.subject, NotMeasured(reason=reason))])
+    least = min(known, key=lambda kind: known[kind].estimate)
+    evidence.append(pen(_METRIC, part.subject, known[least], f"cleanest: {least}; {_REFERENCE}"))
+    return Findings(evidence=evidence, exhibits=() if part.subject else (_picture(known, least),))
 
 
 def dirt(real: Table, synthetic: Table) -> dict[str, tuple[BoolArray, BoolArray]]:

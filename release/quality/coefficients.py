@@ -18,10 +18,10 @@ import numpy.typing as npt
 from release.data.table import Table
 from release.protocols import Arena, Progress, no_progress
 from release.quality.features import Encoding, FloatArray, lay_encoding
-from release.quality.ground import Pen, real_table
+from release.quality.ground import Findings, Part, Pen, over_parts
 from release.quality.intervals import IntArray, measured, too_few
 from release.quality.models import Target, declared_tasks, lay_target, thin
-from release.records import Evidence, Exhibit, NotMeasured, ProbeReport, Task
+from release.records import Exhibit, NotMeasured, ProbeReport, Task
 
 ROWS = 10_000
 REPEATS = 20
@@ -159,43 +159,51 @@ class Coefficients:
     def measure(
         self, arena: Arena, rng: np.random.Generator, progress: Progress = no_progress
     ) -> ProbeReport:
-        """Mean overlap and agreement of signs for the declared task (else the first target)."""
-        progress(0.0, "regressions")
-        pen = Pen(self.name)
+        """Mean overlap and agreement of signs for the declared task (else the first target), and the same within every slice."""
         tasks = declared_tasks(arena.synthetic.schema, arena.task)
         if not tasks:
             reason = "no prediction task is declared and no column has the role target"
-            return ProbeReport(evidence=pen.none(_METRICS, "", reason))
-        laid = _lay(tasks[0], real_table(arena), [arena.synthetic], rng)
-        if isinstance(laid, NotMeasured):
-            return ProbeReport(evidence=pen.none(_METRICS, tasks[0].target, laid.reason, laid.needed))
-        design, real, (synthetic,) = laid
-        one, two = design.regress(real), design.regress(synthetic)
-        plain = overlaps(one, two)
-        draws, agreements = [], []
-        for _ in range(REPEATS):
-            again = design.regress(_resample(real, rng)), design.regress(_resample(synthetic, rng))
-            draws.append(float(overlaps(*again).mean()))
-            same, clear = same_signs(one, again[1])
-            agreements.append(same / clear if clear else 1.0)
-        trials = min(real.n_units, synthetic.n_units)
-        note = f"{len(plain)} coefficients; 1: the same interval, 0: the intervals just touch"
-        overlap = measured(float(plain.mean()), float(np.std(draws, ddof=1)), trials, least=-1.0, most=1.0)
-        evidence: list[Evidence] = [pen(_METRICS[0], tasks[0].target, overlap, note)]
-        same, clear = same_signs(one, two)
-        if clear:
-            error = float(np.std(agreements, ddof=1))
-            agreement = measured(same / clear, error, trials, least=0.0, most=1.0)
-            note = f"{same} of {clear} coefficients that are clearly not 0 in the real table keep their sign"
-            evidence.append(pen(_METRICS[1], tasks[0].target, agreement, note))
-        else:
-            evidence += pen.none(
-                _METRICS[1:], tasks[0].target, "no coefficient is clearly different from 0 in the real table"
-            )
-        return ProbeReport(evidence=tuple(evidence), exhibits=(_picture(design, one, two, plain),))
+            return ProbeReport(evidence=Pen(self.name).none(_METRICS, "", reason))
+        return over_parts(arena, "regressions", progress, lambda part: _measure_part(part, tasks[0], rng))
 
 
 COEFFICIENTS = Coefficients()
+
+
+def _measure_part(part: Part, task: Task, rng: np.random.Generator) -> Findings:
+    pen = Pen(COEFFICIENTS.name)
+    subject = part.subject or task.target
+    laid = _lay(task, part.real, [part.synthetic], rng)
+    if isinstance(laid, NotMeasured):
+        return Findings(evidence=pen.none(_METRICS, subject, laid.reason, laid.needed))
+    design, real, (synthetic,) = laid
+    one, two = design.regress(real), design.regress(synthetic)
+    plain = overlaps(one, two)
+    draws, agreements, halves = [], [], []
+    for _ in range(REPEATS):
+        again = design.regress(_resample(real, rng)), design.regress(_resample(synthetic, rng))
+        draws.append(float(overlaps(*again).mean()))
+        same, clear = same_signs(one, again[1])
+        agreements.append(same / clear if clear else 1.0)
+        halves.append(float(overlaps(one, again[0]).mean()))
+    trials = min(real.n_units, synthetic.n_units)
+    note = (
+        f"{len(plain)} coefficients; 1: the same interval, 0: the intervals just touch; another real sample of the "
+        f"same size would overlap by about {np.mean(halves):.2f}"
+    )
+    overlap = measured(float(plain.mean()), float(np.std(draws, ddof=1)), trials, least=-1.0, most=1.0)
+    evidence = [pen(_METRICS[0], subject, overlap, note)]
+    same, clear = same_signs(one, two)
+    if clear:
+        error = float(np.std(agreements, ddof=1))
+        agreement = measured(same / clear, error, trials, least=0.0, most=1.0)
+        note = f"{same} of {clear} coefficients that are clearly not 0 in the real table keep their sign; 1 is perfect"
+        evidence.append(pen(_METRICS[1], subject, agreement, note))
+    else:
+        reason = "no coefficient is clearly different from 0 in the real table"
+        evidence += pen.none(_METRICS[1:], subject, reason)
+    exhibits = () if part.subject else (_picture(design, one, two, plain),)
+    return Findings(evidence=evidence, exhibits=exhibits)
 
 
 def coverage_over_draws(

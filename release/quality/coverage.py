@@ -18,11 +18,11 @@ import numpy.typing as npt
 from release.data.table import Table
 from release.protocols import Arena, Progress, no_progress
 from release.quality.features import Encoding, FloatArray, lay_encoding
-from release.quality.ground import Pen, real_table
+from release.quality.ground import Findings, Part, Pen, at_mix, over_parts, within
 from release.quality.intervals import bootstrap_weights, measured, too_few
 from release.quality.models import thin
 from release.quality.threads import one_thread
-from release.records import Evidence, Exhibit, ProbeReport
+from release.records import Exhibit, ProbeReport
 
 ROWS = 4_000
 REPEATS = 60
@@ -114,53 +114,63 @@ class Coverage:
     def measure(
         self, arena: Arena, rng: np.random.Generator, progress: Progress = no_progress
     ) -> ProbeReport:
-        """The three figures and both curves."""
-        progress(0.0, "distances between rows")
-        pen = Pen(self.name)
-        real, synthetic = real_table(arena), arena.synthetic
-        few = too_few(real.n_units, synthetic.n_units)
-        if few is not None:
-            return ProbeReport(evidence=pen.none(_METRICS, "", few.reason, few.needed))
-        sides = (thin(real, ROWS, rng), thin(synthetic, ROWS, rng))
-        encoding = lay_encoding(sides, tuple(real.columns))
-        points = [encoding.linear(side, sides[0]) for side in sides]
-        if float(points[0].std(axis=0).max()) == 0.0:
-            return ProbeReport(evidence=pen.none(_METRICS, "", "every real row is the same"))
-        with one_thread():
-            found = geometry(*points)
-            reference = _reference(arena.controls, encoding, sides[0], points[0], len(sides[1]), rng)
-        plain = [np.ones(len(side)) for side in sides]
-        curves = (precision_curve(found, *plain), recall_curve(found, plain[0]))
-        draws = zip(
-            (row for block in bootstrap_weights(sides[0].units, REPEATS, rng) for row in block),
-            (row for block in bootstrap_weights(sides[1].units, REPEATS, rng) for row in block),
-            strict=True,
+        """The three figures for the whole table and every slice, and the curves of the whole."""
+        fresh = at_mix(arena.controls, arena.weights, repeat=False)
+        return over_parts(
+            arena,
+            "distances between rows",
+            progress,
+            lambda part: _measure_part(part, fresh, rng),
+            repeat=False,
         )
-        repeats = np.array(
-            [
-                (
-                    summed(precision_curve(found, a, b)),
-                    summed(recall_curve(found, a)),
-                    float(b @ found.authentic / b.sum()),
-                )
-                for a, b in draws
-            ]
-        )
-        estimates = (summed(curves[0]), summed(curves[1]), float(found.authentic.mean()))
-        trials = min(side.n_units for side in sides)
-        evidence: list[Evidence] = [
-            pen(
-                metric,
-                "",
-                measured(value, float(error), trials, least=0.0, most=1.0),
-                reference.get(metric, ""),
-            )
-            for metric, value, error in zip(_METRICS, estimates, repeats.std(axis=0, ddof=1), strict=True)
-        ]
-        return ProbeReport(evidence=tuple(evidence), exhibits=(_picture(estimates, curves),))
 
 
 COVERAGE = Coverage()
+
+
+def _measure_part(part: Part, fresh: Table, rng: np.random.Generator) -> Findings:
+    pen = Pen(COVERAGE.name)
+    few = too_few(part.real.n_units, part.synthetic.n_units)
+    if few is not None:
+        return Findings(evidence=pen.none(_METRICS, part.subject, few.reason, few.needed))
+    sides = (thin(part.real, ROWS, rng), thin(part.synthetic, ROWS, rng))
+    encoding = lay_encoding(sides, tuple(part.real.columns))
+    points = [encoding.linear(side, sides[0]) for side in sides]
+    if float(points[0].std(axis=0).max()) == 0.0:
+        return Findings(evidence=pen.none(_METRICS, part.subject, "every real row is the same"))
+    with one_thread():
+        found = geometry(*points)
+        held_out = within(fresh, part.subject)
+        reference = _reference(held_out, encoding, sides[0], points[0], len(sides[1]), rng)
+    plain = [np.ones(len(side)) for side in sides]
+    curves = (precision_curve(found, *plain), recall_curve(found, plain[0]))
+    draws = zip(
+        (row for block in bootstrap_weights(sides[0].units, REPEATS, rng) for row in block),
+        (row for block in bootstrap_weights(sides[1].units, REPEATS, rng) for row in block),
+        strict=True,
+    )
+    repeats = np.array(
+        [
+            (
+                summed(precision_curve(found, a, b)),
+                summed(recall_curve(found, a)),
+                float(b @ found.authentic / b.sum()),
+            )
+            for a, b in draws
+        ]
+    )
+    estimates = (summed(curves[0]), summed(curves[1]), float(found.authentic.mean()))
+    trials = min(side.n_units for side in sides)
+    evidence = [
+        pen(
+            metric,
+            part.subject,
+            measured(value, float(error), trials, least=0.0, most=1.0),
+            reference.get(metric, "too few held-out real rows for a reference"),
+        )
+        for metric, value, error in zip(_METRICS, estimates, repeats.std(axis=0, ddof=1), strict=True)
+    ]
+    return Findings(evidence=evidence, exhibits=() if part.subject else (_picture(estimates, curves),))
 
 
 def _reference(

@@ -1,12 +1,15 @@
 """What every quality probe stands on: the real table, the holdout, the slices, and how evidence is written.
 
 Rules: the real side of a comparison is all that the generator saw (`training`), or the members where that is unknown;
-the holdout is the controls, which no generator saw. Slices are the schema's.
+the holdout is the controls, which no generator saw. Slices are the schema's. Where the request asked for a mix of slices, fidelity compares the
+release with the real table brought to the same mix (`compared`): what was asked for is no infidelity, and what the mix does against the
+real table as it is, is the probe `rebalance`. Utility is always tested on real units as they come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +18,8 @@ import numpy.typing as npt
 from release.data.constraints import matches
 from release.data.schema import Range, Role, Slice
 from release.data.table import Table
-from release.protocols import Arena
-from release.records import Evidence, Measured, NotMeasured
+from release.protocols import Arena, Progress
+from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -30,16 +33,83 @@ class Part:
     synthetic: Table
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What one part of a table showed."""
+
+    evidence: Sequence[Evidence]
+    exhibits: Sequence[Exhibit] = ()
+
+
 def real_table(arena: Arena) -> Table:
-    """The real rows that the synthetic ones are compared with."""
+    """All real rows that the generator saw, as they are."""
     return arena.training if arena.training is not None else arena.members
 
 
-def parts(arena: Arena, *, whole: bool = True) -> Iterator[Part]:
-    """The whole table (unless `whole` is False), then each declared slice."""
-    real = real_table(arena)
-    if whole:
-        yield Part(subject="", real=real, synthetic=arena.synthetic)
+def compared(arena: Arena, *, repeat: bool = True) -> Table:
+    """The real rows that the synthetic ones are compared with: at the mix that was asked for, if one was."""
+    return at_mix(real_table(arena), arena.weights, repeat=repeat)
+
+
+def at_mix(real: Table, weights: Mapping[str, float], *, repeat: bool = True) -> Table:
+    """Real rows brought to a mix of slices, some repeated or left out; units keep their numbers.
+
+    With `repeat` about as many rows as there were; without it no row stands twice (for measures of distances between rows),
+    and so there are fewer.
+
+    A row's importance is the mixture's density over the real one, Σ w/p over the named slices it lies in (p: the slice's real share),
+    the rest's share for rows in none. Systematic resampling (Kitagawa, 1996): no randomness, and each row comes
+    within one of its expected number of times. Intervals stay honest because they are by unit. A named slice without real rows adds nothing.
+    """
+    if not weights or not len(real):
+        return real
+    importance = np.zeros(len(real))
+    outside = np.ones(len(real), dtype=bool)
+    for part in real.schema.slices:
+        if part.name in weights:
+            inside = slice_mask(real, part.where)
+            outside &= ~inside
+            if inside.any():
+                importance[inside] += weights[part.name] / inside.mean()
+    rest = 1.0 - math.fsum(weights.values())
+    if rest > 0 and outside.any():
+        importance[outside] += rest / outside.mean()
+    if not importance.any():
+        return real
+    scale = len(real) / importance.sum() if repeat else 1.0 / importance.max()
+    # Rows of one importance one after the other, so that each slice comes within a row of its share.
+    order = np.argsort(importance, kind="stable")
+    marks = np.cumsum(importance[order]) * scale
+    times = np.empty(len(real), dtype=np.int64)
+    times[order] = np.diff(np.floor(marks + 0.5), prepend=0.0)
+    times = times if repeat else np.minimum(times, 1)
+    return real.take(np.repeat(np.arange(len(real)), times))
+
+
+def over_parts(
+    arena: Arena,
+    what: str,
+    progress: Progress,
+    measure: Callable[[Part], Findings],
+    *,
+    repeat: bool = True,
+) -> ProbeReport:
+    """`measure` for the whole table and every declared slice, gathered in one report. `repeat` as in `at_mix`."""
+    evidence: list[Evidence] = []
+    exhibits: list[Exhibit] = []
+    every = list(parts(arena, repeat=repeat))
+    for number, part in enumerate(every):
+        progress(number / len(every), f"{what} of {part.subject or 'the whole table'}")
+        found = measure(part)
+        evidence += found.evidence
+        exhibits += found.exhibits
+    return ProbeReport(evidence=tuple(evidence), exhibits=tuple(exhibits))
+
+
+def parts(arena: Arena, *, repeat: bool = True) -> Iterator[Part]:
+    """The whole table, then each declared slice; the real side as `compared` has it."""
+    real = compared(arena, repeat=repeat)
+    yield Part(subject="", real=real, synthetic=arena.synthetic)
     for part in real.schema.slices:
         yield Part(
             subject=slice_subject(part),
@@ -51,6 +121,14 @@ def parts(arena: Arena, *, whole: bool = True) -> Iterator[Part]:
 def slice_subject(part: Slice) -> str:
     """The subject under which a slice's figures stand."""
     return f"slice:{part.name}"
+
+
+def within(table: Table, subject: str) -> Table:
+    """The rows of the slice that a subject names ("slice:<name>"); all of them for ""."""
+    for part in table.schema.slices:
+        if slice_subject(part) == subject:
+            return table.take(np.flatnonzero(slice_mask(table, part.where)))
+    return table
 
 
 def slice_mask(table: Table, where: Mapping[str, tuple[str, ...] | Range]) -> BoolArray:

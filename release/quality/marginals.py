@@ -20,7 +20,7 @@ import numpy.typing as npt
 from release.data.table import Table
 from release.protocols import Arena, Progress, no_progress
 from release.quality.grid import CodeArray, Grid, lay_grid
-from release.quality.ground import Part, Pen, parts, worst
+from release.quality.ground import Findings, Part, Pen, over_parts, worst
 from release.quality.intervals import (
     FloatArray,
     IntArray,
@@ -213,30 +213,23 @@ class Marginals:
         self, arena: Arena, rng: np.random.Generator, progress: Progress = no_progress
     ) -> ProbeReport:
         """1-, 2- and 3-way distances of the whole table, 1- and 2-way ones of every slice."""
-        evidence: list[Evidence] = []
-        exhibits: list[Exhibit] = []
-        every = list(parts(arena))
-        for number, part in enumerate(every):
-            progress(number / len(every), part.subject or "marginals of the whole table")
-            figures, pictures = _measure_part(part, rng)
-            evidence += figures
-            exhibits += pictures
+        found = over_parts(arena, "marginals", progress, lambda part: _measure_part(part, rng))
         declared = float(len(arena.synthetic.schema.slices))
         count = Measured(estimate=declared, low=declared, high=declared, trials=1)
-        evidence.append(Pen(self.name)("declared_slices", "", count, "slices that the schema declares"))
-        return ProbeReport(evidence=tuple(evidence), exhibits=tuple(exhibits))
+        slices = Pen(self.name)("declared_slices", "", count, "slices that the schema declares")
+        return ProbeReport(evidence=(*found.evidence, slices), exhibits=found.exhibits)
 
 
 MARGINALS = Marginals()
 
 
-def _measure_part(part: Part, rng: np.random.Generator) -> tuple[list[Evidence], list[Exhibit]]:
+def _measure_part(part: Part, rng: np.random.Generator) -> Findings:
     pen = Pen(MARGINALS.name)
     widths = (1, 2) if part.subject else (1, 2, 3)
     names = tuple(name for width in widths for name in _METRICS[width])
     few = too_few(part.real.n_units, part.synthetic.n_units)
     if few is not None:
-        return [*pen.none((*names, "tvd_1way_worst"), part.subject, few.reason, few.needed)], []
+        return Findings(evidence=pen.none((*names, "tvd_1way_worst"), part.subject, few.reason, few.needed))
     evidence: list[Evidence] = []
     exhibits: list[Exhibit] = []
     fine = lay_grid([part.real, part.synthetic])
@@ -268,7 +261,7 @@ def _measure_part(part: Part, rng: np.random.Generator) -> tuple[list[Evidence],
         evidence += _means(pen, part.subject, width, found)
         if width == 2 and not part.subject:
             exhibits.append(_matrix(found, fine.names))
-    return evidence, exhibits
+    return Findings(evidence=evidence, exhibits=exhibits)
 
 
 def _means(pen: Pen, subject: str, width: int, found: Distances) -> list[Evidence]:

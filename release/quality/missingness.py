@@ -5,6 +5,7 @@ Rules: every kind of missing counts as missing for the rate; the pattern is whic
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +13,9 @@ import numpy.typing as npt
 
 from release.data.table import Table
 from release.protocols import Arena, Progress, no_progress
-from release.quality.ground import Part, Pen, parts, worst
+from release.quality.ground import Findings, Part, Pen, over_parts, worst
 from release.quality.intervals import absolute, measured, too_few, variance_of_mean
-from release.records import Evidence, Exhibit, ProbeReport
+from release.records import Exhibit, ProbeReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +33,11 @@ class Missingness:
     ) -> ProbeReport:
         """Rates by column and the worst, patterns; the worst and the pattern for every slice."""
         del rng
-        progress(0.0, "missing values")
-        evidence: list[Evidence] = []
-        exhibits: list[Exhibit] = []
-        for part in parts(arena):
-            figures, pictures = _measure_part(part)
-            evidence += figures
-            exhibits += pictures
-        return ProbeReport(evidence=tuple(evidence), exhibits=tuple(exhibits))
+        return over_parts(arena, "missing values", progress, _measure_part)
 
 
 MISSINGNESS = Missingness()
+_METRICS = ("missing_rate_difference", "missing_pattern_tvd")
 
 
 def patterns(real: Table, synthetic: Table) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], int]:
@@ -56,16 +51,13 @@ def patterns(real: Table, synthetic: Table) -> tuple[npt.NDArray[np.int64], npt.
     return place[: len(real)], place[len(real) :], int(place.max(initial=-1)) + 1
 
 
-def _measure_part(part: Part) -> tuple[list[Evidence], list[Exhibit]]:
+def _measure_part(part: Part) -> Findings:
     pen = Pen(MISSINGNESS.name)
     few = too_few(part.real.n_units, part.synthetic.n_units)
     if few is not None:
-        reason = few.reason
-        return [
-            *pen.none(("missing_rate_difference", "missing_pattern_tvd"), part.subject, reason, few.needed)
-        ], []
+        return Findings(evidence=pen.none(_METRICS, part.subject, few.reason, few.needed))
     trials = min(part.real.n_units, part.synthetic.n_units)
-    figures, rates = {}, {}
+    figures, rates, chance = {}, {}, {}
     for name in part.real.columns:
         gone = [(~table[name].present).astype(np.float64) for table in (part.real, part.synthetic)]
         rates[name] = (float(gone[0].mean()), float(gone[1].mean()))
@@ -73,11 +65,19 @@ def _measure_part(part: Part) -> tuple[list[Evidence], list[Exhibit]]:
             variance_of_mean(gone[0], part.real.units) + variance_of_mean(gone[1], part.synthetic.units)
         )
         figures[name] = absolute(rates[name][0] - rates[name][1], float(error), trials)
+        # The mean of |difference| of two real samples of these sizes, by the normal approximation.
+        spread = variance_of_mean(gone[0], part.real.units)
+        chance[name] = math.sqrt(2 / math.pi * spread * (1 + len(part.real) / len(part.synthetic)))
     name, figure = worst(figures)
-    evidence = [pen("missing_rate_difference", part.subject, figure, f"worst column: {name}")]
+    evidence = [
+        pen("missing_rate_difference", part.subject, figure, f"worst column: {name}; {_floor(chance[name])}")
+    ]
     exhibits: list[Exhibit] = []
     if not part.subject:
-        evidence += [pen("missing_rate_difference", column, found) for column, found in figures.items()]
+        evidence += [
+            pen("missing_rate_difference", column, found, _floor(chance[column]))
+            for column, found in figures.items()
+        ]
         shown = [column for column, pair in rates.items() if max(pair) > 0]
         if shown:
             exhibits.append(
@@ -102,5 +102,12 @@ def _measure_part(part: Part) -> tuple[list[Evidence], list[Exhibit]]:
     )
     distance = 0.5 * float(np.abs(shares[0] - shares[1]).sum())
     found = measured(distance, float(np.sqrt(variance)), trials, least=0.0, most=1.0)
-    evidence.append(pen("missing_pattern_tvd", part.subject, found, f"{count} patterns of missing columns"))
-    return evidence, exhibits
+    sizes = 1 / part.real.n_units + 1 / part.synthetic.n_units
+    level = float(np.sqrt(shares[0] * (1 - shares[0]) * sizes / (2 * math.pi)).sum())
+    note = f"{count} patterns of missing columns; {_floor(level)}"
+    evidence.append(pen("missing_pattern_tvd", part.subject, found, note))
+    return Findings(evidence=evidence, exhibits=exhibits)
+
+
+def _floor(level: float) -> str:
+    return f"two real samples of these sizes would differ by about {level:.4f}"

@@ -17,7 +17,7 @@ import numpy as np
 from release.data.table import Column, Table
 from release.protocols import Arena, Probe, Progress, no_progress
 from release.quality.associations import ASSOCIATIONS
-from release.quality.ground import Pen, real_table
+from release.quality.ground import Pen, compared
 from release.quality.marginals import MARGINALS
 from release.quality.tails import TAILS
 from release.quality.tstr import TSTR
@@ -60,7 +60,7 @@ class References:
         self, arena: Arena, rng: np.random.Generator, progress: Progress = no_progress
     ) -> ProbeReport:
         """Marginals and associations of the table with independent columns."""
-        real = real_table(arena)
+        real = compared(arena)
         if not len(real) or not len(arena.synthetic):
             reason = "one of the tables has no rows"
             return ProbeReport(evidence=Pen(self.name).none(HEADLINES["marginals"], INDEPENDENT, reason))

@@ -15,7 +15,7 @@ import numpy as np
 from release.data.schema import ColumnKind, Schema
 from release.data.table import Table
 from release.protocols import Arena, Progress, no_progress
-from release.quality.ground import Pen, real_table
+from release.quality.ground import Pen, compared
 from release.quality.intervals import measured, too_few
 from release.quality.models import thin
 from release.records import Measured, NotMeasured, ProbeReport
@@ -43,7 +43,7 @@ class SdMetrics:
     ) -> ProbeReport:
         """Overall scores and the scores of each property."""
         pen = Pen(self.name)
-        real, synthetic = real_table(arena), arena.synthetic
+        real, synthetic = compared(arena), arena.synthetic
         few = too_few(real.n_units, synthetic.n_units)
         if few is not None:
             return ProbeReport(evidence=pen.none(_METRICS, "", few.reason, few.needed))

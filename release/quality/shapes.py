@@ -16,9 +16,9 @@ import numpy.typing as npt
 
 from release.data.table import Table
 from release.protocols import Arena, Progress, no_progress
-from release.quality.ground import Part, Pen, parts, worst
+from release.quality.ground import Findings, Part, Pen, over_parts, worst
 from release.quality.intervals import FloatArray, IntArray, measured, too_few, variance_of_mean
-from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
+from release.records import Exhibit, Measured, NotMeasured, ProbeReport
 
 KOLMOGOROV_MEAN = math.sqrt(math.pi / 2) * math.log(2)
 _LEVELS = (0.001, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
@@ -83,14 +83,9 @@ class Shapes:
     ) -> ProbeReport:
         """Both distances by column and the worst; the worst of every slice."""
         del rng
-        progress(0.0, "distributions of numbers")
-        evidence: list[Evidence] = []
-        exhibits: list[Exhibit] = []
-        for part in parts(arena):
-            figures, pictures = _measure_part(part, arena.smallest_cell)
-            evidence += figures
-            exhibits += pictures
-        return ProbeReport(evidence=tuple(evidence), exhibits=tuple(exhibits))
+        return over_parts(
+            arena, "distributions of numbers", progress, lambda part: _measure_part(part, arena.smallest_cell)
+        )
 
 
 SHAPES = Shapes()
@@ -101,14 +96,14 @@ def _present(table: Table, name: str) -> tuple[FloatArray, IntArray]:
     return column.values[column.present].astype(np.float64), table.units[column.present]
 
 
-def _measure_part(part: Part, smallest_cell: int) -> tuple[list[Evidence], list[Exhibit]]:
+def _measure_part(part: Part, smallest_cell: int) -> Findings:
     pen = Pen(SHAPES.name)
     names = [spec.name for spec in part.real.schema.released if spec.kind.numeric]
     few = too_few(part.real.n_units, part.synthetic.n_units)
     if few is not None:
-        return [*pen.none(_METRICS, part.subject, few.reason, few.needed)], []
+        return Findings(evidence=pen.none(_METRICS, part.subject, few.reason, few.needed))
     if not names:
-        return [*pen.none(_METRICS, part.subject, "the table has no numeric column")], []
+        return Findings(evidence=pen.none(_METRICS, part.subject, "the table has no numeric column"))
     ks: dict[str, Measured | NotMeasured] = {}
     wasserstein: dict[str, Measured | NotMeasured] = {}
     floors: dict[str, tuple[float, float]] = {}
@@ -137,7 +132,7 @@ def _measure_part(part: Part, smallest_cell: int) -> tuple[list[Evidence], list[
                 evidence.append(pen(metric, name, figure, note))
         if known:
             exhibits += [_bars(known, floors), _quantiles(part, list(known), smallest_cell)]
-    return evidence, exhibits
+    return Findings(evidence=evidence, exhibits=exhibits)
 
 
 def _bars(known: dict[str, Measured], floors: dict[str, tuple[float, float]]) -> Exhibit:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from release.data.table import Column, Table
 from release.protocols import Arena, Progress, no_progress
-from release.quality.ground import Part, Pen, parts
+from release.quality.ground import Findings, Part, Pen, over_parts
 from release.quality.intervals import Z, measured, too_few, variance_of_mean
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 
@@ -46,14 +46,7 @@ class Tails:
     ) -> ProbeReport:
         """Ratios by column and the worst; the worst of every slice; coverage of rare categories."""
         del rng
-        progress(0.0, "tails")
-        evidence: list[Evidence] = []
-        exhibits: list[Exhibit] = []
-        for part in parts(arena):
-            figures, pictures = _measure_part(part)
-            evidence += figures
-            exhibits += pictures
-        return ProbeReport(evidence=tuple(evidence), exhibits=tuple(exhibits))
+        return over_parts(arena, "tails", progress, _measure_part)
 
 
 TAILS = Tails()
@@ -140,12 +133,12 @@ def _compare(part: Part, ends: Callable[[Column], tuple[float, float]], least_sh
     return _Found(ratios=ratios, differences=differences, bare=tuple(bare))
 
 
-def _measure_part(part: Part) -> tuple[list[Evidence], list[Exhibit]]:
+def _measure_part(part: Part) -> Findings:
     pen = Pen(TAILS.name)
     metrics = ("outlier_rate_ratio",) if part.subject else ("outlier_rate_ratio", "rare_category_coverage")
     few = too_few(part.real.n_units, part.synthetic.n_units)
     if few is not None:
-        return [*pen.none(metrics, part.subject, few.reason, few.needed)], []
+        return Findings(evidence=pen.none(metrics, part.subject, few.reason, few.needed))
     outliers = _compare(part, fences, TAIL_SHARE)
     evidence = [_worst(pen, "outlier_rate_ratio", part.subject, outliers)]
     exhibits: list[Exhibit] = []
@@ -160,7 +153,7 @@ def _measure_part(part: Part) -> tuple[list[Evidence], list[Exhibit]]:
         evidence.append(_coverage(pen, part.real, part.synthetic))
         exhibits += _picture("Outliers", "outliers", outliers.ratios)
         exhibits += _picture("Extreme values", "values beyond the real 1 % and 99 % points", far.ratios)
-    return evidence, exhibits
+    return Findings(evidence=evidence, exhibits=exhibits)
 
 
 def _worst(pen: Pen, metric: str, subject: str, found: _Found) -> Evidence:

@@ -18,7 +18,7 @@ import numpy as np
 from release.data.table import Table, concatenate
 from release.protocols import Arena, Progress, no_progress
 from release.quality.features import FloatArray, lay_encoding, trainable
-from release.quality.ground import Pen, real_table
+from release.quality.ground import Findings, Part, Pen, over_parts
 from release.quality.intervals import (
     FEWEST_UNITS,
     IntArray,
@@ -50,29 +50,31 @@ class TwoSample:
     def measure(
         self, arena: Arena, rng: np.random.Generator, progress: Progress = no_progress
     ) -> ProbeReport:
-        """AUC of the cross-fitted classifier, pMSE ratio, and the columns that tell."""
-        pen = Pen(self.name)
-        real, synthetic = real_table(arena), arena.synthetic
-        few = too_few(real.n_units, synthetic.n_units, least=2 * FEWEST_UNITS)
-        if few is not None:
-            return ProbeReport(evidence=pen.none(_METRICS, "", few.reason, few.needed))
-        size = min(ROWS, len(real), len(synthetic))
-        sides = (thin(real, size, rng), thin(synthetic, size, rng))
-        progress(0.1, "classifier")
-        with one_thread():
-            evidence, exhibit = _classifier(pen, sides, rng)
-        progress(0.8, "propensities")
-        with one_thread():
-            evidence.append(pen("pmse_ratio", "", *_pmse(sides)))
-        return ProbeReport(evidence=tuple(evidence), exhibits=(exhibit,))
+        """AUC of the cross-fitted classifier and pMSE ratio, of the whole and of every slice; the columns that tell."""
+        return over_parts(
+            arena, "telling tables apart", progress, lambda part: _measure_part(part, rng), repeat=False
+        )
 
 
 TWO_SAMPLE = TwoSample()
 
 
+def _measure_part(part: Part, rng: np.random.Generator) -> Findings:
+    pen = Pen(TWO_SAMPLE.name)
+    few = too_few(part.real.n_units, part.synthetic.n_units, least=2 * FEWEST_UNITS)
+    if few is not None:
+        return Findings(evidence=pen.none(_METRICS, part.subject, few.reason, few.needed))
+    size = min(ROWS, len(part.real), len(part.synthetic))
+    sides = (thin(part.real, size, rng), thin(part.synthetic, size, rng))
+    with one_thread():
+        figure, exhibit = _classifier(pen, part.subject, sides, rng)
+        propensities = pen("pmse_ratio", part.subject, *_pmse(sides))
+    return Findings(evidence=(figure, propensities), exhibits=() if part.subject else (exhibit,))
+
+
 def _classifier(
-    pen: Pen, sides: tuple[Table, Table], rng: np.random.Generator
-) -> tuple[list[Evidence], Exhibit]:
+    pen: Pen, subject: str, sides: tuple[Table, Table], rng: np.random.Generator
+) -> tuple[Evidence, Exhibit]:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     both = concatenate(sides)
@@ -105,9 +107,9 @@ def _classifier(
     figure = from_replicates(float(found[0]), found[1:], min(side.n_units for side in sides))
     order = np.argsort(-drops)
     top = names[int(order[0])]
-    return [
-        pen("two_sample_auc", "", figure, f"0.5: cannot be told apart; most telling column: {top}")
-    ], Exhibit(
+    return pen(
+        "two_sample_auc", subject, figure, f"0.5: cannot be told apart; most telling column: {top}"
+    ), Exhibit(
         probe=TWO_SAMPLE.name,
         title="Which columns give the release away",
         kind="bars",

@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from release.canonical import KeyedDigest, Sha256, digest, keyed_digest
+from release.data.mix import require_weights
 from release.data.schema import Schema
 from release.database import Database
 from release.errors import GateError, InputError, IntegrityError, PlanError, RefusedError, TransitionError
@@ -110,11 +111,12 @@ class Registry:
         options: Mapping[str, Any] | None = None,
         task: Task | None = None,
         answers: Mapping[str, str] | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> Request:
         """A new release in state draft; its id is the dataset's name and a number.
 
-        Raises NotAuthorisedError (not a requester), InputError (no such dataset or policy, a budget, number of rows
-        or task that makes no sense), RefusedError (ε above
+        Raises NotAuthorisedError (not a requester), InputError (no such dataset or policy, a budget, number of rows,
+        task or mix that makes no sense), RefusedError (ε above
         the policy's limit; a baseline may ask for what it likes).
         """
         with self._store.step("propose", by) as step:
@@ -127,6 +129,7 @@ class Registry:
                     mend="ask for a smaller ε or under another policy; nothing was charged",
                 )
             _require_sensible(schema_of(source), budget, rows, task)
+            require_weights(schema_of(source), weights or {}, rows)
             _require_public_rows(source, rows)
             number = 1 + sum(found.record.dataset == dataset for found in step.all(Request, "request"))
             request = Request(
@@ -145,6 +148,7 @@ class Registry:
                 answers=dict(answers or {}),
                 requested_by=by,
                 requested_at=step.now,
+                weights={name: float(weight) for name, weight in (weights or {}).items()},
             )
             step.put("request", request.release, request, request.release)
             step.open(request.release, State.DRAFT)

@@ -55,7 +55,7 @@ def measured(tmp_path_factory):
 def shell(measured, monkeypatch, capsys):
     root = measured / "workspace"
     suite = fakes.FakeSuite()
-    probes = ("marginals", "tails", "tstr")
+    probes = ("marginals", "tails", "tstr", "rebalance")
     monkeypatch.setattr(wiring, "attack_suite", lambda: suite)
     monkeypatch.setattr(wiring, "quality_suite", lambda: functools.partial(measure_quality, names=probes))
     monkeypatch.setenv("SLUICE_WORKSPACE", str(root))
@@ -115,7 +115,7 @@ def test_rebalancing_shows_before_and_after_and_charges_nothing(shell):
         for item in shell("release rebalance toy-1 --slices red=0.6 --json").json["evidence"]
     }
     assert found["share_before", "slice:red"]["estimate"] < 0.3
-    assert found["share_after", "slice:red"]["estimate"] > 0.6
+    assert found["share_after", "slice:red"]["estimate"] == 0.6
     for subject in ("", "slice:red"):
         low, high = (found["score_change", subject][end] for end in ("low", "high"))
         assert low <= found["score_change", subject]["estimate"] <= high
@@ -196,3 +196,35 @@ def test_options_are_read_once_at_the_edge():
     assert weights("poor health=2, hispanic") == {"poor health": 2.0, "hispanic": 1.0}
     with pytest.raises(InputError, match="no weight"):
         weights("a=b")
+
+
+def test_a_release_at_a_mix_of_slices_says_so_and_shows_its_effect(shell):
+    propose = (
+        "release propose toy --generator mst --epsilon 1 --policy internal-dev --partner lab"
+        " --target ill --rows 1000 --as ana --slices "
+    )
+    before = shell("budget --json").json
+    for slices, words in (
+        ("nobody=0.3", "no slice"),
+        ("red=1.3", "not above 0 and at most 1"),
+        ("red=nan", "not above 0"),
+        ("red=lots", "is no share"),
+        ("red", "not NAME=VALUE"),
+        ("red=0.1,red=0.2", "twice"),
+        ("red=0.0001", "no row of the slice"),
+    ):
+        assert words in shell(propose + slices, code=2).err
+    assert shell("budget --json").json == before
+    asked = shell(f"{propose}red=0.6 --json").json
+    assert asked["request"]["weights"] == {"red": 0.6}
+    shell(f"release run {asked['release']} --as ana", code=3)
+    assert "red 60 %, the rest 40 %" in shell(f"release show {asked['release']}").out
+    found = {
+        (item["metric"], item["subject"]): item["outcome"]
+        for item in shell(f"release show {asked['release']} --json").json["evidence"]
+        if item["probe"] == "rebalance"
+    }
+    assert found["share_after", "slice:red"]["estimate"] == 0.6
+    assert found["share_before", "slice:red"]["estimate"] < 0.3
+    assert found["tvd_2way_change", ""]["low"] > 0.0
+    assert "estimate" in found["score_change", "slice:red"]

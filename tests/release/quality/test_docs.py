@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from release.quality import PROBES, measure_quality
 from release.quality.coefficients import coverage_over_draws
+from release.quality.rebalance import REBALANCE
 from release.records import Task
 from tests.release.quality.build import arena_of, people
 
@@ -33,6 +35,8 @@ def test_every_probe_and_figure_is_on_the_page():
             for family in FAMILIES:
                 metric = metric.removesuffix(family)
             written[item.probe].add(metric)
+    weighted = dataclasses.replace(arena, weights={"old": 0.3}, unweighted=arena.training)
+    written["rebalance"] = {item.metric for item in REBALANCE.measure(weighted, rng).evidence}
     for item in coverage_over_draws(Task(target="ill"), arena.training, [arena.synthetic] * 2, rng).evidence:
         written["coefficients"].add(item.metric)
     written["sdmetrics"] -= PROPERTIES

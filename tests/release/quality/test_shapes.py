@@ -192,7 +192,8 @@ def test_coverage_names_its_reference():
 def test_too_clean_is_seen():
     found = measure(CLEANLINESS, people(3000, np.random.default_rng(1), gone=0.01))
     assert found["dirt_ratio", "incomplete rows"].high < 0.3
-    least = min((key for key in found if key[1]), key=lambda key: found[key].estimate)
+    kinds = [key for key in found if key[1] and not key[1].startswith("slice:")]
+    least = min(kinds, key=lambda key: found[key].estimate)
     assert found["dirt_ratio", ""] == found[least]
     same = measure(CLEANLINESS, people(3000, np.random.default_rng(2)))
     assert same["dirt_ratio", "incomplete rows"].low < 1 < same["dirt_ratio", "incomplete rows"].high

@@ -11,15 +11,13 @@ from release.canonical import from_json, to_json
 from release.data.schema import Provenance
 from release.errors import GateError, InputError
 from release.quality.collapse import run_collapse
-from release.quality.ground import slice_mask
 from release.quality.models import Family
 from release.quality.provenance import may_source, released, require_source
 from release.quality.questions import QUESTIONS, for_card, require_answers, required_of
-from release.quality.rebalance import condition, measure_rebalance, rebalanced
 from release.quality.references import independent_columns
 from release.quality.sweep import Mix, Mixing, Sweep, SweepPlan, require_unchanged, run_sweep
-from release.records import Kind, Measured, NotMeasured, Purpose, Task, Within
-from tests.release.quality.build import arena_of, figures, people, people_schema
+from release.records import Kind, Measured, NotMeasured, Purpose, Task
+from tests.release.quality.build import figures, people
 
 
 def mix_of(**plan):
@@ -117,39 +115,6 @@ def test_a_sweep_without_a_usable_target_says_why():
     small = people(100, rng)
     found = run_sweep(mix_of(), small.take(np.flatnonzero(small["ill"].values == 0)), good, small, rng)
     assert isinstance(found, NotMeasured)
-
-
-def sample(rows, rng, where):
-    made = people(rows * 30 if where else rows, rng)
-    if not where:
-        return made
-    (name, what), *_ = where.items()
-    values = made[name].values
-    hit = (values >= what.low) & (values <= what.high) if isinstance(what, Within) else values == 1
-    return made.take(np.flatnonzero(hit)[:rows])
-
-
-def test_rebalancing_gives_slices_their_weight_and_measures_the_effect():
-    rng = np.random.default_rng(3)
-    schema = people_schema()
-    old = schema.slices[0]
-    assert condition(old) == {"age": Within(low=75, high=90)}
-    after = rebalanced(schema, 1000, {"old": 0.4}, sample, rng)
-    assert len(after) == 1000
-    share = slice_mask(after, old.where).mean()
-    assert 0.4 <= share < 0.5
-    arena = arena_of(people(1500, rng), people(1000, rng), people(3000, rng))
-    found = figures(measure_rebalance(arena, after, np.random.default_rng(0)))
-    assert found["share_after", "slice:old"].estimate == pytest.approx(share)
-    assert found["share_before", "slice:old"].estimate < 0.15
-    for subject in ("", "slice:old", "slice:men"):
-        before, then, change = (found[f"score_{what}", subject] for what in ("before", "after", "change"))
-        assert change.estimate == pytest.approx(then.estimate - before.estimate)
-        assert change.low <= change.estimate <= change.high
-    with pytest.raises(InputError, match="no slice"):
-        rebalanced(schema, 10, {"nobody": 0.4}, sample, rng)
-    with pytest.raises(InputError, match="add up"):
-        rebalanced(schema, 10, {"old": 0.7, "men": 0.7}, sample, rng)
 
 
 def test_collapse_sees_a_generator_that_loses_ever_more_and_leaves_a_faithful_one_alone():
