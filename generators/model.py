@@ -18,7 +18,7 @@ from generators.core.compress import Compression
 from generators.core.domain import Clique, Domain, StructuralZeros
 from generators.core.inference import Fitted, FloatTable, Measurement, restore
 from generators.core.inference import condition as conditioned
-from generators.core.sampling import sample
+from generators.core.thinning import draw
 from generators.core.views import View, Views, full_view
 from generators.encoding import Encoding
 from generators.encoding.encoding import Condition
@@ -58,7 +58,7 @@ class MarginalModel:
         if n < 0:
             raise PlanError(f"cannot sample {n} rows", mend="ask for 0 or more")
         if not where:
-            codes = sample(self.fitted.tree, self.fitted.theta, n, rng)
+            codes = draw(self.fitted, n, rng)
             return self.encoding.decode(self.compression.expand(codes, rng, {}), rng)
         condition = self.encoding.condition(where)
         single, joint = self._evidence(condition)
@@ -70,7 +70,7 @@ class MarginalModel:
                 f"no row can meet the condition on {sorted(where)} all at once",
                 mend="widen it; the structural zeros or the fitted model exclude it",
             ) from error
-        codes = sample(given.tree, given.theta, n, rng)
+        codes = draw(given, n, rng)
         return self.encoding.decode(self.compression.expand(codes, rng, single), rng, condition)
 
     def _evidence(

@@ -18,7 +18,7 @@ from generators import GENERATORS  # noqa: E402
 from generators.core.counting import Rows  # noqa: E402
 from generators.core.domain import Domain  # noqa: E402
 from generators.core.measurer import Measurer, RhoFilter  # noqa: E402
-from generators.core.sampling import sample  # noqa: E402
+from generators.core.thinning import draw  # noqa: E402
 from generators.family import MarginalGenerator  # noqa: E402
 from generators.fitter import Assignment  # noqa: E402
 from release.privacy.noise import SystemNoise  # noqa: E402
@@ -63,7 +63,7 @@ def main() -> None:
     )
     outcome = fitter.fit(measurer, (), lambda _done, _what: None)
     rng = noise.generator()
-    drawn = sample(outcome.fitted.tree, outcome.fitted.theta, len(stored["codes"]), rng)
+    drawn = draw(outcome.fitted, len(stored["codes"]), rng)
     codes = np.stack(outcome.compression.expand(drawn, rng, {}), 1)
     np.savez(
         target,
