@@ -1,10 +1,16 @@
-"""MST: one-way marginals, then a privately chosen spanning tree of pairs (McKenna, Miklau & Sheldon, 2108.04978)."""
+"""MST: one-way marginals, then a privately chosen spanning tree of pairs (McKenna, Miklau & Sheldon, 2108.04978).
+
+Beyond the paper: a pair pays for the noise that measuring it will leave, pairs with the task's target count more, and
+larger pairs get a larger share of ρ. docs/generators.md has what each brought.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
+
+import numpy as np
 
 from generators.core.domain import StructuralZeros
 from generators.core.inference import fit
@@ -18,14 +24,23 @@ from release.records import DpEvent, Mechanism
 _ONE_WAY, _TREE_CHOICE = 0.3, 0.1
 """Shares of ρ; the rest measures the tree. Chosen on public tables (docs/generators.md)."""
 
+_PENALTY = 0.5
+"""How much of the L1 error that measuring a pair leaves is taken off its score."""
+
+_TARGET = 1.5
+"""Weight of the score of a pair with the task's target."""
+
+_SIZE_POWER = 0.4
+"""A pair of c cells gets a share of the tree's ρ ∝ c^0.4."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MstFitter:
-    """Attributes: what it is planned for, σ of one-way and of pair counts, ε of each choice of a pair."""
+    """Attributes: what it is planned for, σ of one-way counts, ρ of all pairs together, ε of each choice of a pair."""
 
     assignment: Assignment
     sigma_one: float
-    sigma_two: float
+    rho_two: float
     epsilon: float
 
     @classmethod
@@ -33,17 +48,18 @@ class MstFitter:
         """There is nothing to choose: the generator declares no options of its own."""
         rho, d, k = assignment.rho, assignment.attributes, assignment.max_rows
         if d == 1:
-            return cls(assignment=assignment, sigma_one=gaussian_sigma(rho, k), sigma_two=0.0, epsilon=0.0)
+            return cls(assignment=assignment, sigma_one=gaussian_sigma(rho, k), rho_two=0.0, epsilon=0.0)
         pairs = d - 1
         return cls(
             assignment=assignment,
             sigma_one=gaussian_sigma(rho * _ONE_WAY / d, k),
-            sigma_two=gaussian_sigma(rho * (1.0 - _ONE_WAY - _TREE_CHOICE) / pairs, k),
+            rho_two=rho * (1.0 - _ONE_WAY - _TREE_CHOICE),
             epsilon=exponential_epsilon(rho * _TREE_CHOICE / pairs),
         )
 
     @property
     def events(self) -> tuple[DpEvent, ...]:
+        """The pairs' σ follow from their sizes, which may be learnt: one Gaussian of their whole ρ stands for them."""
         d, k = self.assignment.attributes, self.assignment.max_rows
         one = DpEvent(
             label="measure 1-way",
@@ -59,10 +75,9 @@ class MstFitter:
                 label="choose tree", mechanism=Mechanism.EXPONENTIAL, parameter=self.epsilon, count=d - 1
             ),
             DpEvent(
-                label="measure tree",
+                label="measure tree (ρ filter)",
                 mechanism=Mechanism.DISCRETE_GAUSSIAN,
-                parameter=self.sigma_two / k,
-                count=d - 1,
+                parameter=gaussian_sigma(self.rho_two, 1),
             ),
         )
 
@@ -70,7 +85,7 @@ class MstFitter:
         return {
             "structure": "spanning tree of pairs",
             "sigma_1way": self.sigma_one,
-            "sigma_2way": self.sigma_two,
+            "rho_2way": self.rho_two,
             "epsilon_per_choice": self.epsilon,
         }
 
@@ -82,10 +97,21 @@ class MstFitter:
         progress(0.2, f"{len(begin.measurements)} one-way marginals measured")
         measurements = begin.measurements
         if len(measurer.domain) > 1:
-            tree = choose_tree(begin.measurer, begin.fitted, self.epsilon, most_cells=assignment.most_cells)
+            tree = choose_tree(
+                begin.measurer,
+                begin.fitted,
+                self.epsilon,
+                sigma=_PENALTY
+                * gaussian_sigma(self.rho_two / (assignment.attributes - 1), assignment.max_rows),
+                most_cells=assignment.most_cells,
+                weight=lambda pair: _TARGET if set(pair).intersection(assignment.targets) else 1.0,
+            )
             progress(0.4, f"tree of {len(tree)} pairs chosen")
             begin.measurer.prepare([view.clique for view in tree])
-            measurements += [begin.measurer.measure(view, self.sigma_two, "measure tree") for view in tree]
+            sizes = np.array([float(begin.views.cells(view)) ** _SIZE_POWER for view in tree])
+            for view, share in zip(tree, sizes / sizes.sum(), strict=True):
+                sigma = gaussian_sigma(self.rho_two * share * (1.0 - 1e-9), assignment.max_rows)
+                measurements.append(begin.measurer.measure(view, sigma, "measure tree"))
         fitted = fit(
             begin.views,
             measurements,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generators.core import junction
 from generators.core.compress import Compression
 from generators.core.domain import Domain, StructuralZeros
 from generators.core.inference import Fitted, Measurement, combine, fit, total_of
@@ -15,13 +16,16 @@ from generators.core.measurer import Measurer
 from generators.core.views import Views, full_view
 from release.errors import PlanError
 
+_WITH_ZEROS = 200
+"""Steps of the first inference with structural zeros, whose cliques may be large; later ones go on from there."""
+
 RARE = 3.0
 """Levels below so many σ of a one-way count are merged (2108.04978; docs/generators.md has what other values gave)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Beginning:
-    """What the one-way stage leaves: a measurer of merged levels, and a model of independent attributes."""
+    """What the one-way stage leaves: a measurer of merged levels, and a model of one-way marginals and structural zeros."""
 
     measurer: Measurer
     compression: Compression
@@ -39,7 +43,7 @@ def measure_one_way(
     rare: float = RARE,
     again: Callable[[Domain, float], float | None] = lambda _domain, _total: None,
 ) -> Beginning:
-    """Measure every attribute's marginal, merge rare levels, and fit the independent model.
+    """Measure every attribute's marginal, merge rare levels, and fit the model of these and the structural zeros.
 
     Args:
         measurer: of the full domain.
@@ -53,10 +57,10 @@ def measure_one_way(
         PlanError: one-way marginals and structural zeros alone do not fit; nothing was measured yet.
     """
     full = measurer.domain
-    need = max(sum(full.sizes), sum(full.cells(factor.clique) for factor in zeros))
+    need = junction.tree_cells(full, [factor.clique for factor in zeros])
     if need > most_cells:
         raise PlanError(
-            f"one-way marginals and structural zeros need {need:,} cells, the size cap allows {most_cells:,.0f}",
+            f"one-way marginals and structural zeros need {need:,.0f} cells, the size cap allows {most_cells:,.0f}",
             mend="raise memory_mib, or declare smaller domains",
         )
     full_views = Views.full(full)
@@ -83,5 +87,5 @@ def measure_one_way(
         compression=compression,
         views=views,
         measurements=folded,
-        fitted=fit(views, folded),
+        fitted=fit(views, folded, zeros, iterations=_WITH_ZEROS) if zeros else fit(views, folded),
     )

@@ -48,6 +48,23 @@ class EncodingPlan:
         return tuple(column.spec.name for column in self.columns if column.spec.name not in follow)
 
     @property
+    def most_levels(self) -> tuple[int, ...]:
+        """For each attribute: more levels than this cannot come out."""
+        most = {column.spec.name: column.most_levels for column in self.columns}
+        return tuple(most[name] for name in self.attributes)
+
+    @property
+    def together(self) -> tuple[tuple[str, ...], ...]:
+        """Attributes that the inference core will have to keep in one clique each (`Encoding.zeros`), known beforehand."""
+        rules = compile_rules(self.schema)
+        place = {name: number for number, name in enumerate(self.attributes)}
+        found = [zero.columns for zero in rules.zeros]
+        found += list(Orders.of(rules.orders).closure()) if rules.orders else []
+        found += [derivation.determinants for derivation in rules.derivations.values()]
+        found += [plan.rule.determinants for plan in self.maps]
+        return tuple(tuple(sorted(names, key=place.__getitem__)) for names in dict.fromkeys(found))
+
+    @property
     def events(self) -> tuple[DpEvent, ...]:
         """What fitting will run, in order, labelled by column."""
         columns = [event for column in self.columns for event in column.events]
