@@ -28,6 +28,7 @@ class Peer:
 
 PEERS = {
     "mbi mst": Peer(library="mbi", arguments=("mst", "{rho}", "{run}")),
+    "mbi mst-lean": Peer(library="mbi", arguments=("mst-lean", "{rho}", "{run}")),
     "mbi aim": Peer(library="mbi", arguments=("aim", "{rho}", "{run}", "30")),
     "dpmm mst": Peer(library="dpmm", arguments=("mst", "{epsilon}", "{delta}")),
     "dpmm priv-bayes": Peer(library="dpmm", arguments=("priv-bayes", "{epsilon}", "{delta}")),
