@@ -12,26 +12,22 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
 
+from generators.core import junction
 from generators.core.counting import Rows
-from generators.core.domain import Domain, StructuralZeros
+from generators.core.domain import Domain
 from generators.core.measurer import Measurer, RhoFilter
-from generators.encoding import Encoding, EncodingOptions, EncodingPlan, plan_encoding
+from generators.encoding import EncodingPlan
 from generators.fitter import Assignment, Fitter
+from generators.groundwork import Groundwork, number, require_known
 from generators.model import MarginalModel, load_model
-from release.data.schema import ColumnKind, Schema
+from release.data.schema import Schema
 from release.data.table import Table
 from release.errors import PlanError
 from release.privacy import accounting
 from release.protocols import NoiseSource, Progress, no_progress
 from release.records import Budget, PrivacyCost, Task
 
-ENCODING_SHARE = 0.1
-"""Share of ρ that the encoding may use; what it does not need goes to the marginals."""
-
-THRESHOLD_SHARE = 0.1
-"""Share of δ that thresholds on learnt categories may use."""
-
-_BYTES_PER_CELL = 48
+BYTES_PER_CELL = 48
 """Tables, messages and index maps of inference, per cell of the junction tree, as measured."""
 
 
@@ -49,7 +45,7 @@ class MarginalPlan:
 
     Attributes:
         generator: registered name.
-        encoding: how columns become attributes.
+        groundwork: how columns become attributes.
         fitter: how attributes are measured.
         cost: of both.
         options: as asked for.
@@ -57,7 +53,7 @@ class MarginalPlan:
     """
 
     generator: str
-    encoding: EncodingPlan
+    groundwork: Groundwork
     fitter: Fitter
     cost: PrivacyCost
     options: Mapping[str, Any]
@@ -70,7 +66,7 @@ class MarginalPlan:
             "generator": self.generator,
             "version": metadata.version("sluicegate"),
             "options": dict(self.options),
-            "encoding": self.encoding.describe(),
+            "encoding": self.groundwork.encoding.describe(),
             "structure": self.fitter.describe(),
             "memory_mib": self.memory_mib,
             "shares_of_rho": {label: rho / total for label, rho in events},
@@ -78,29 +74,21 @@ class MarginalPlan:
 
     def run(self, table: Table, noise: NoiseSource, progress: Progress = no_progress) -> MarginalModel:
         progress(0.0, "encoding")
-        encoding = self.encoding.fit(table, noise)
-        domain = Domain(
-            names=encoding.attributes,
-            sizes=encoding.sizes,
-            ordered=tuple(_ordered(encoding, name) for name in encoding.attributes),
-        )
-        rows = Rows.of(domain, encoding.encode(table))
-        zeros = tuple(
-            _ascending(tuple(domain.index(name) for name in names), allowed)
-            for names, allowed in encoding.zeros
-        )
+        encoded = self.groundwork.encode(table, noise)
         measurer = Measurer(
-            rows,
+            Rows.of(encoded.domain, encoded.codes),
             noise,
             budget=RhoFilter(accounting.rho_of(self.fitter.events)),
             max_rows=self.cost.max_rows_per_unit,
         )
-        outcome = self.fitter.fit(measurer, zeros, lambda done, what: progress(0.05 + 0.95 * done, what))
+        outcome = self.fitter.fit(
+            measurer, encoded.zeros, lambda done, what: progress(0.05 + 0.95 * done, what)
+        )
         return MarginalModel(
             generator=self.generator,
             version=metadata.version("sluicegate"),
             cost=self.cost,
-            encoding=encoding,
+            encoding=encoded.encoding,
             compression=outcome.compression,
             fitted=outcome.fitted,
             measurements=outcome.measurements,
@@ -136,53 +124,25 @@ class MarginalGenerator:
         options: Mapping[str, Any] | None = None,
     ) -> MarginalPlan:
         options = dict(options or {})
-        known = self.own_options | {"encoding", "encoding_share", "memory_mib"}
-        if unknown := sorted(set(options) - known):
-            raise PlanError(f"{self.name} has no option {unknown}; it has {sorted(known)}", mend="remove it")
-        share = _number(options, "encoding_share", ENCODING_SHARE, 1e-6, 0.99)
-        memory = int(_number(options, "memory_mib", default_memory_mib(), 1, 1 << 20))
-        encoding = plan_encoding(
-            schema,
-            rho=share * accounting.rho_for(budget.epsilon, budget.delta),
-            delta=budget.delta * THRESHOLD_SHARE,
-            options=options.get("encoding"),
-        )
-        usable = budget.delta - accounting.threshold_delta(encoding.events)
-        names = schema.names
-        if task is not None and task.target not in [column.name for column in schema.released]:
-            raise PlanError(
-                f'the task\'s target "{task.target}" is not a released column of {list(names)}',
-                mend="name another",
-            )
-        columns = list(encoding.attributes)
+        require_known(self.name, options, self.own_options | {"encoding", "encoding_share", "memory_mib"})
+        memory = int(number(options, "memory_mib", default_memory_mib(), 1, 1 << 20))
+        groundwork = Groundwork.plan(schema, budget, task, options)
+        encoding = groundwork.encoding
         assignment = Assignment(
-            attributes=len(columns),
-            rho=accounting.rho_for(budget.epsilon, usable) - accounting.rho_of(encoding.events),
+            attributes=len(encoding.attributes),
+            rho=groundwork.rho,
             max_rows=schema.unit.max_rows,
-            targets=tuple(k for k, name in enumerate(columns) if task is not None and name == task.target),
-            most_cells=memory * 2**20 / _BYTES_PER_CELL,
+            targets=groundwork.targets,
+            most_cells=memory * 2**20 / BYTES_PER_CELL,
         )
-        most_levels = EncodingOptions.parse(options.get("encoding")).max_levels
-        need = sum(min(len(c.spec.levels or ()), most_levels) for c in encoding.columns)
-        if need > assignment.most_cells:
-            raise PlanError(
-                f"the columns' own marginals have {need:,} cells; memory_mib = {memory} holds "
-                f"{assignment.most_cells:,.0f} of the junction tree",
-                mend="raise memory_mib, lower the encoding's max_levels, or declare smaller domains",
-            )
+        _require_room(encoding, assignment.most_cells, memory)
         own = {name: value for name, value in options.items() if name in self.own_options}
         fitter = self.planner(assignment, own)
-        cost = accounting.cost(
-            (*encoding.events, *fitter.events),
-            budget.delta,
-            unit=schema.unit.name,
-            max_rows=schema.unit.max_rows,
-        )
         return MarginalPlan(
             generator=self.name,
-            encoding=encoding,
+            groundwork=groundwork,
             fitter=fitter,
-            cost=cost,
+            cost=groundwork.cost(fitter.events),
             options=options,
             memory_mib=memory,
         )
@@ -197,22 +157,21 @@ def default_memory_mib() -> int:
     return max(16, min(512, pages // 8 // 2**20))
 
 
-def _number(options: Mapping[str, Any], name: str, default: float, low: float, high: float) -> float:
-    value = options.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+def _require_room(encoding: EncodingPlan, most_cells: float, memory_mib: int) -> None:
+    """Raise PlanError where one-way marginals and structural zeros might not fit, whatever domains are learnt.
+
+    Checked before anything is charged, on the most levels that each attribute can get. Everything else that is measured is
+    chosen among what still fits.
+    """
+    names = encoding.attributes
+    most = Domain(names=names, sizes=encoding.most_levels)
+    place = {name: k for k, name in enumerate(names)}
+    cliques = [tuple(place[name] for name in columns) for columns in encoding.together]
+    need = junction.tree_cells(most, cliques)
+    if need > most_cells:
+        largest = max(junction.maximal_cliques(most, cliques), key=most.cells)
         raise PlanError(
-            f"option {name} is {value!r}, not a number from {low:g} to {high:g}", mend="change it"
+            f"one-way marginals and the constraints' combinations may need {need:,.0f} cells, most of them for"
+            f" {[names[a] for a in largest]}; memory_mib = {memory_mib} holds {most_cells:,.0f} of the junction tree",
+            mend="raise memory_mib, lower the encoding's max_levels or max_bins, or declare smaller domains",
         )
-    return float(value)
-
-
-def _ascending(clique: tuple[int, ...], allowed: Any) -> StructuralZeros:
-    order = sorted(range(len(clique)), key=lambda k: clique[k])
-    return StructuralZeros(tuple(clique[k] for k in order), allowed.transpose(order))
-
-
-def _ordered(encoding: Encoding, attribute: str) -> bool:
-    """Whether the attribute's levels are bins of a number, a date or an ordinal (missing kinds come last)."""
-    (column,) = encoding.columns_of(attribute)
-    kind = encoding.schema.column(column).kind
-    return kind.numeric or kind is ColumnKind.ORDINAL
