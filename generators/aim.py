@@ -94,6 +94,7 @@ class AimFitter:
             weight=lambda clique: float(len(clique)),
         )
         rng = measurer.generator()
+        least = float(fitted.tree.cells)
         turn = 0
         while d > 1 and budget.left > 1e-6 * budget.limit:
             turn += 1
@@ -102,11 +103,15 @@ class AimFitter:
                 left = budget.left * (1.0 - 1e-9)
                 sigma = gaussian_sigma(_MEASURE * left, measurer.max_rows)
                 epsilon = exponential_epsilon((1.0 - _MEASURE) * left)
-            cap = self.assignment.most_cells * budget.spent / budget.limit
-            fitting = candidates.fitting(
-                measurer.domain, measurements, zeros, max(cap, float(fitted.tree.cells))
-            )
-            if not len(fitting):
+            # Structural zeros are there from the start; what is chosen may grow with the budget spent, as in the paper.
+            most = self.assignment.most_cells
+            for cap in (least + (most - least) * budget.spent / budget.limit, most):
+                fitting = candidates.fitting(
+                    measurer.domain, measurements, zeros, max(cap, float(fitted.tree.cells))
+                )
+                if len(fitting):
+                    break
+            else:
                 break
             here = [candidates.views[k] for k in fitting]
             cliques = [view.clique for view in here]

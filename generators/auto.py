@@ -161,6 +161,7 @@ class _Refinement:
         self.measurements = begin.measurements
         self.fitted: Fitted = begin.fitted
         self.zeros = zeros
+        self.constrained = begin.fitted.tree.cells if zeros else 0
         self.progress = progress
         self.chosen: list[View] = []
         self.one_way = 1.0 - begin.measurer.filter.left / begin.measurer.filter.limit
@@ -217,7 +218,7 @@ class _Refinement:
             coarse=self.coarse,
         )
         penalties = NOISE_L1 * final * self.shares.penalty * candidates.cells
-        cap = min(self.shares.cells, self.plan.assignment.most_cells)
+        cap = min(self.shares.cells + self.constrained, self.plan.assignment.most_cells)
         for turn in range(rounds):
             fitting = candidates.fitting(
                 self.domain, self.measurements, self.zeros, max(cap, float(self.fitted.tree.cells))

@@ -26,6 +26,9 @@ _BLOCK_CELLS = 1 << 15
 _GREEDY = 2_500
 """With more wanted marginals than this the greedy cover would take longer than it saves."""
 
+_BLOCK_ATTRIBUTES = 12
+"""Attributes of a block: those of one level cost no cells, but each is an axis, and an array has at most 32."""
+
 _CHUNK = 1 << 13
 _THREADS = 2
 
@@ -174,7 +177,7 @@ def cover(domain: Domain, cliques: Sequence[Clique]) -> list[tuple[Clique, list[
         seed = next(iter(left))
         block = set(seed)
         if len(seed) <= 2:
-            while True:
+            while len(block) < _BLOCK_ATTRIBUTES:
                 best, gain = -1, 1
                 cells = domain.cells(block)
                 for attribute in range(len(domain)):
@@ -197,12 +200,13 @@ def cover(domain: Domain, cliques: Sequence[Clique]) -> list[tuple[Clique, list[
 def _cover_by_groups(domain: Domain, cliques: Sequence[Clique]) -> list[tuple[Clique, list[Clique]]]:
     """A quick cover for very many pairs: attributes in groups, a block for each two groups; the rest by themselves."""
     group = [0] * len(domain)
-    number, cells = 0, 1
+    number, cells, width = 0, 1, 0
     for attribute, size in enumerate(domain.sizes):
-        if cells * size > _BLOCK_CELLS**0.5:
-            number, cells = number + 1, 1
+        if cells * size > _BLOCK_CELLS**0.5 or 2 * width >= _BLOCK_ATTRIBUTES:
+            number, cells, width = number + 1, 1, 0
         group[attribute] = number
         cells *= size
+        width += 1
     members: dict[tuple[int, int], list[Clique]] = {}
     blocks: list[tuple[Clique, list[Clique]]] = []
     for clique in dict.fromkeys(cliques):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -101,3 +102,48 @@ def test_several_rows_a_unit(name):
     assert model.cost.max_rows_per_unit == 5
     single = get(name).plan(make_schema(a=levels(3), b=levels(4), c=["n", "y"]), BUDGET)
     assert single.cost.epsilon == pytest.approx(model.cost.epsilon, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", MARGINAL)
+def test_structural_zeros_and_chosen_pairs_together_stay_inside_the_cap(name):
+    """Zeros hold (a, b) and (b, c); a determines c. Choosing (a, c) would make a clique of 200,000 cells."""
+    zeros = [{"type": "impossible", "where": {x: ["v0"], y: ["v0"]}} for x, y in (("a", "b"), ("b", "c"))]
+    schema = make_schema(
+        a=levels(60), b=levels(60), c=levels(60), d=["x", "y"], e=["p", "q"], constraints=zeros
+    )
+    rng = np.random.default_rng(8)
+    code = rng.integers(1, 60, 3_000)
+    same = [f"v{k}" for k in code]
+    more = [f"v{k}" for k in rng.integers(1, 60, 3_000)]
+    flag = [["x", "y"][k % 2] for k in code]
+    table = make_table(
+        schema, {"a": same, "b": more, "c": same, "d": flag, "e": [["p", "q"][f == "x"] for f in flag]}
+    )
+    model = run(name, schema, table, Budget(epsilon=8.0, delta=1e-7), memory_mib=1)
+    assert model.fitted.tree.cells * 48 <= 2**20
+    if name != "independent":  # zeros that fill the cap do not stop the others from being measured
+        assert any({"d", "e"} <= set(columns) for columns in model.published)
+
+
+@pytest.mark.parametrize("name", MARGINAL)
+def test_constraints_whose_combinations_cannot_fit_are_refused_before_charging(name):
+    names = [f"c{k}" for k in range(6)]
+    chain = [{"type": "less-equal", "left": x, "right": y} for x, y in itertools.pairwise(names)]
+    schema = make_schema(constraints=chain, **dict.fromkeys(names, (0, 39)))
+    with pytest.raises(PlanError, match="memory_mib"):
+        get(name).plan(schema, BUDGET)
+
+
+@pytest.mark.parametrize("name", MARGINAL)
+def test_learnt_domains_that_might_not_fit_are_refused_before_charging(name):
+    learnt = {f"c{k}": {"kind": "categorical"} for k in range(60)}
+    schema = make_schema(**learnt)
+    with pytest.raises(PlanError, match="max_levels"):
+        get(name).plan(schema, BUDGET, options={"memory_mib": 1})
+    run(
+        name,
+        schema,
+        random_table(schema, 400, np.random.default_rng(9)),
+        memory_mib=1,
+        encoding={"max_levels": 64},
+    )
