@@ -130,7 +130,7 @@ class AimFitter:
                 sigma, epsilon = sigma / 2.0, epsilon * 2.0
             progress(
                 0.05 + 0.9 * budget.spent / budget.limit,
-                f"round {turn}, {len(measurements)} marginals, {budget.spent / budget.limit:.0%} of ρ spent",
+                f"round {turn}, {len(measurements)} marginals",
             )
         fitted = fit(begin.views, measurements, zeros, start=fitted, iterations=300)
         progress(1.0, f"{len(measurements)} marginals fitted")

@@ -237,10 +237,9 @@ class _Refinement:
             if view not in self.chosen:
                 self.chosen.append(view)
             self._fit(60)
-            spent = self.measurer.filter.spent / self.measurer.filter.limit
             self.progress(
                 0.15 + 0.7 * (turn + 1) / rounds,
-                f"round {turn + 1} of {rounds}, {len(self.chosen)} marginals, {spent:.0%} of ρ spent",
+                f"round {turn + 1} of {rounds}, {len(self.chosen)} marginals",
             )
 
     def _consolidate(self) -> None:

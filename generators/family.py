@@ -20,6 +20,7 @@ from generators.encoding import EncodingPlan
 from generators.fitter import Assignment, Fitter
 from generators.groundwork import Groundwork, number, require_known
 from generators.model import MarginalModel, load_model
+from generators.pace import Pace
 from release.data.schema import Schema
 from release.data.table import Table
 from release.errors import PlanError
@@ -81,9 +82,16 @@ class MarginalPlan:
             budget=RhoFilter(accounting.rho_of(self.fitter.events)),
             max_rows=self.cost.max_rows_per_unit,
         )
-        outcome = self.fitter.fit(
-            measurer, encoded.zeros, lambda done, what: progress(0.05 + 0.95 * done, what)
+        before = self.groundwork.encoding.events
+        pace = Pace(
+            progress,
+            measurer.filter,
+            before=accounting.rho_of(before),
+            delta=self.cost.delta - accounting.threshold_delta(before),
+            limit=self.cost.epsilon,
+            begin=0.05,
         )
+        outcome = self.fitter.fit(measurer, encoded.zeros, pace)
         return MarginalModel(
             generator=self.generator,
             version=metadata.version("sluicegate"),

@@ -57,8 +57,10 @@ class IndependentFitter:
             measurer.measure(full_view(clique), self.sigma, "measure 1-way") for clique in cliques
         )
         progress(0.5, f"{len(cliques)} one-way marginals measured")
+        fitted = fit(measurer.views, measurements, zeros)
+        progress(1.0, f"{len(measurements)} marginals fitted")
         return Outcome(
-            fitted=fit(measurer.views, measurements, zeros),
+            fitted=fitted,
             compression=Compression.none(measurer.domain),
             measurements=measurements,
             zeros=tuple(zeros),
