@@ -1,7 +1,7 @@
 """The fitted model of the marginal family: samples, conditions, states its errors, saves itself.
 
 Rules: everything in it is post-processing of measured values; it never sees data. Saved as a directory of `model.json`
-and `arrays.npz`, written beside its place first and moved there whole.
+and `arrays.npz`, there whole or not at all.
 """
 
 from __future__ import annotations
@@ -23,11 +23,29 @@ from generators.core.views import View, Views, full_view
 from generators.encoding import Encoding
 from generators.encoding.encoding import Condition
 from release.canonical import from_json, to_json
+from release.data.atomic import write_atomically
 from release.data.table import Table
-from release.errors import FaultError, IntegrityError, PlanError
+from release.errors import IntegrityError, PlanError
 from release.records import PrivacyCost, Where
 
 FORMAT = "sluicegate/marginal-model@1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Given:
+    """A model under a condition.
+
+    Attributes:
+        condition: for decoding.
+        single: attribute → likelihood of its full levels.
+        joint: likelihoods over several attributes, which are never merged.
+        fitted: the distribution given all of them, over the merged domain.
+    """
+
+    condition: Condition
+    single: dict[int, FloatTable]
+    joint: list[tuple[Clique, FloatTable]]
+    fitted: Fitted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,18 +78,23 @@ class MarginalModel:
         if not where:
             codes = draw(self.fitted, n, rng)
             return self.encoding.decode(self.compression.expand(codes, rng, {}), rng)
+        given = self.given(where)
+        codes = draw(given.fitted, n, rng)
+        return self.encoding.decode(self.compression.expand(codes, rng, given.single), rng, given.condition)
+
+    def given(self, where: Where) -> Given:
+        """The model under a condition. PlanError where no row can meet it."""
         condition = self.encoding.condition(where)
         single, joint = self._evidence(condition)
         evidence = [((a,), self.compression.likelihood(a, share)) for a, share in single.items()]
         try:
-            given = conditioned(self.fitted, [*evidence, *joint], self.zeros)
+            fitted = conditioned(self.fitted, [*evidence, *joint], self.zeros)
         except ValueError as error:
             raise PlanError(
                 f"no row can meet the condition on {sorted(where)} all at once",
                 mend="widen it; the structural zeros or the fitted model exclude it",
             ) from error
-        codes = draw(given, n, rng)
-        return self.encoding.decode(self.compression.expand(codes, rng, single), rng, condition)
+        return Given(condition=condition, single=single, joint=joint, fitted=fitted)
 
     def _evidence(
         self, condition: Condition
@@ -133,13 +156,10 @@ class MarginalModel:
             ],
             "zeros": [list(factor.clique) for factor in self.zeros],
         }
-        if directory.exists():
-            raise FaultError(f"{directory.name} exists already", mend="save to a new directory")
-        partial = directory.with_name(f".{directory.name}.partial")
-        partial.mkdir(parents=True, exist_ok=True)
-        (partial / "model.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
-        np.savez(partial / "arrays.npz", **arrays)
-        partial.rename(directory)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with write_atomically(directory, directory=True) as partial:
+            (partial / "model.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+            np.savez(partial / "arrays.npz", **arrays)
 
 
 def load_model(directory: Path) -> MarginalModel:

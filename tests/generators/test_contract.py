@@ -9,7 +9,7 @@ import pytest
 
 from generators import GENERATORS, get
 from release.canonical import digest, to_json
-from release.errors import IntegrityError, PlanError
+from release.errors import FaultError, IntegrityError, PlanError
 from release.privacy import accounting
 from release.protocols import Generator, Model, Plan
 from release.records import Budget, Task
@@ -76,7 +76,41 @@ class TestMarginalFamily:
         for column in schema.names:
             assert np.array_equal(rows[column].values, again[column].values)
         assert to_json(loaded.cost) == to_json(model.cost)
-        assert not (tmp_path / ".model.partial").exists()
+        assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError], ids=["ctrl-c", "disk"])
+    def test_a_save_that_ends_early_leaves_nothing(self, name, schema, table, tmp_path, monkeypatch, error):
+        model = get(name).plan(schema, BUDGET).run(table, SeededNoise(3))
+
+        def half(file, **_arrays):
+            file.write_bytes(b"half")
+            raise error
+
+        with monkeypatch.context() as patched:
+            patched.setattr("generators.model.np.savez", half)
+            with pytest.raises((KeyboardInterrupt, FaultError)):
+                model.save(tmp_path / "model")
+        assert list(tmp_path.iterdir()) == []
+        model.save(tmp_path / "model")
+        with pytest.raises(FaultError, match="exists"):
+            model.save(tmp_path / "model")
+
+    def test_ctrl_c_at_any_report_comes_through_and_a_new_run_works(self, name, schema, table, monkeypatch):
+        monkeypatch.setattr("generators.pace.LEAST_GAP", 0.0)
+        plan = get(name).plan(schema, BUDGET)
+        said = []
+        plan.run(table, SeededNoise(6), lambda done, _what: said.append(done))
+        for stop in range(0, len(said), max(1, len(said) // 4)):
+            left = [stop]
+
+            def count_down(_done: float, _what: str, left=left) -> None:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise KeyboardInterrupt
+
+            with pytest.raises(KeyboardInterrupt):
+                plan.run(table, SeededNoise(6), count_down)
+        assert len(plan.run(table, SeededNoise(6)).sample(5, np.random.default_rng(0))) == 5
 
     def test_conditions_hold_on_every_row(self, name, schema, table):
         model = get(name).plan(schema, BUDGET).run(table, SeededNoise(4))
