@@ -2,13 +2,17 @@
 
 Plants are rows of known members, added to the candidate's: verbatim, nearly verbatim (numbers moved by 0.1 sd, or one
 cell changed where there are no numbers), the most isolated members verbatim, 60 % of their columns, or the
-quasi-identifiers and secrets of those with the rarest quasi-identifiers. Each is sized for
+quasi-identifiers and secrets of those with the rarest quasi-identifiers. The ε audit must refute the claim on a candidate
+with planted members (or as large an ε as it can reach at this size). Each plant is sized for
 99 % power of a test at p ≤ .01 on this data set, from how many of a pilot's planted units the probe sees at all; distances to
 the candidate's own rows are those of the run. A plant that is missed says that the probe's silence means nothing.
 
-Nulls are the candidate with every column shuffled by itself (for singling out, which shuffling leaves the unique values of a
-raw copy: the two arms drawn anew from both together), and one half of the reference played as the candidate against
-the other half. A null that looks like a leak (p ≤ .0001, so that the nulls of a whole suite together seldom err) says that
+Nulls are the candidate with every column shuffled by itself, one half of the reference played as the candidate against
+the other half, and (for singling out) the two arms drawn anew from both together. Shuffling breaks up records but keeps
+values, and a value that only one person has is a piece of that person: in a raw copy the shuffled columns still hold the
+members' salaries and none of the controls'. So those cells of a shuffled column that hold a value of fewer than
+`SHARED_BY` target units are filled anew with such values of both arms alike. What is left treats both arms the same
+whatever the candidate was: a leaky candidate stays broken, and is not taken for an attack that sees ghosts. A null that looks like a leak (p ≤ .0001, so that the nulls of a whole suite together seldom err) says that
 the probe sees ghosts.
 """
 
@@ -21,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from attacks import copies, inference, linkability, qi_linkage, singling_out
+from attacks import copies, inference, linkability, one_run, qi_linkage, singling_out
 from attacks.attack import Leak, MembershipAttack
 from attacks.bench import F64, Bench, Bool
 from attacks.encoding import Encoded
@@ -43,6 +47,8 @@ TOP_SHARE = 0.02
 MEMORISED = 8
 """Rows with a unit's memorised quasi-identifiers and secrets: what is learnt by heart is repeated."""
 SMALLEST_NULL_REFERENCE = 50
+SHARED_BY = 10
+"""A value that so many target units have is no one's own: that all of them are in one arm has a chance of 2⁻⁹."""
 
 
 Test = Callable[[Bench], float]
@@ -87,12 +93,14 @@ def instruments(bench: Bench, attacks: Mapping[str, MembershipAttack]) -> tuple[
             _singling_out_p,
             None,
             (Leak.VERBATIM,),
-            not_null=("columns-shuffled",),
+            not_null=(),
         ),
         Instrument("inference", _inference_p, None, (Leak.VERBATIM,)),
     ]
     if qi_linkage.why_not(bench) is None:
         found.append(Instrument("qi_linkage", _qi_linkage_p, None, (Leak.SUBGROUP_SECRET,)))
+    if one_run.why_not(bench) is None:
+        found.append(Instrument(one_run.NAME, one_run.control_p, None, (Leak.VERBATIM,)))
     answering = [attack for attack in attacks.values() if attack.answers_for]
     found.extend(_of_scores(attack) for attack in answering)
     if answering:
@@ -249,20 +257,7 @@ def _z(p: float) -> float:
 def nulls(bench: Bench) -> list[tuple[str, Bench]]:
     """Releases that leak nothing about the targets."""
     rng = bench.stream("nulls")
-    shuffled = [rng.permutation(bench.synthetic.n_rows) for _ in bench.encoding.names]
-    synthetic = bench.synthetic
-    found = [
-        (
-            "columns-shuffled",
-            bench.replaced(
-                Encoded(
-                    np.stack([row[order] for row, order in zip(synthetic.values, shuffled, strict=True)]),
-                    np.stack([row[order] for row, order in zip(synthetic.codes, shuffled, strict=True)]),
-                    synthetic.units,
-                )
-            ),
-        )
-    ]
+    found = [("columns-shuffled", bench.replaced(_shuffled(bench, rng)))]
     found.append(("arms-redrawn", bench.relabelled(rng.permutation(bench.targets.is_member))))
     reference = bench.reference
     if reference is not None and len(np.unique(reference.units)) >= SMALLEST_NULL_REFERENCE:
@@ -270,6 +265,33 @@ def nulls(bench: Bench) -> list[tuple[str, Bench]]:
         played = np.isin(reference.units, units[: len(units) // 2])
         found.append(("reference-rotation", bench.replaced(reference.take(played), reference.take(~played))))
     return found
+
+
+def _shuffled(bench: Bench, rng: np.random.Generator) -> Encoded:
+    """The candidate's columns, each shuffled by itself, what only few targets have drawn anew from both arms."""
+    synthetic, targets = bench.synthetic, bench.targets
+    values, codes = synthetic.values.copy(), synthetic.codes.copy()
+    for column in range(len(codes)):
+        order = rng.permutation(synthetic.n_rows)
+        values[column], codes[column] = values[column, order], codes[column, order]
+        # One cell per unit and value: a value that one unit has in many rows is still one unit's.
+        held = np.unique(np.stack([targets.rows.codes[column], targets.unit]), axis=1)[0]
+        known, units = np.unique(held, return_counts=True)
+        own = known[units < SHARED_BY]
+        cells = np.flatnonzero(np.isin(codes[column], own))
+        pool = np.flatnonzero(np.isin(targets.rows.codes[column], own))
+        if len(cells):
+            drawn = pool[_by_unit(targets.unit[pool], len(cells), rng)]
+            values[column, cells] = targets.rows.values[column, drawn]
+            codes[column, cells] = targets.rows.codes[column, drawn]
+    return Encoded(values, codes, synthetic.units)
+
+
+def _by_unit(unit: npt.NDArray[np.int64], n: int, rng: np.random.Generator) -> npt.NDArray[np.int64]:
+    """So many places, each unit as likely as any other, whatever its number of rows."""
+    _, place, counts = np.unique(unit, return_inverse=True, return_counts=True)
+    weight = 1.0 / counts[place]
+    return rng.choice(len(unit), n, p=weight / weight.sum())
 
 
 # ------------------------------------------------------------------------------------------------ tests
@@ -284,14 +306,11 @@ def _excess(bench: Bench, hits: Bool) -> float:
 
 def _singling_out_p(bench: Bench) -> float:
     """The better of the two kinds of predicates, at twice its p."""
-    found = [singling_out.outcomes(bench, mode) for mode in ("univariate", "multivariate")]
-    return min(
-        1.0,
-        2.0
-        * min(
-            excess_p_value(int(m.sum()), len(m), int(c.sum()), len(c)) if len(m) else 1.0 for m, c in found
-        ),
-    )
+    found = [
+        singling_out.Count.of(*singling_out.whom(bench, mode)).p_value()
+        for mode in ("univariate", "multivariate")
+    ]
+    return min(1.0, 2.0 * min(found))
 
 
 def _inference_scores(bench: Bench) -> F64:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from attacks.deadline import check
 from attacks.encoding import F32, I32, I64, Encoded
 from release.protocols import Progress, no_progress
 
@@ -32,6 +33,12 @@ class Neighbours:
 
     distance: F32
     index: I64
+
+    def first(self, k: int) -> Neighbours:
+        """The k nearest of these. Raises ValueError where so many were not searched."""
+        if k > self.distance.shape[1]:
+            raise ValueError(f"{k} neighbours are wanted, {self.distance.shape[1]} were searched")
+        return Neighbours(self.distance[:, :k], self.index[:, :k])
 
     def merged(self, other: Neighbours, offset: int) -> Neighbours:
         """The nearest of both, where the other's rows stand behind `offset` rows of ours."""
@@ -92,12 +99,16 @@ def nearest(
 
 
 def nearest_without(
-    targets: Encoded, base: Encoded, left_out: npt.NDArray[np.int64], progress: Progress = no_progress
+    targets: Encoded,
+    base: Encoded,
+    left_out: npt.NDArray[np.int64],
+    progress: Progress = no_progress,
+    columns: npt.NDArray[np.int64] | None = None,
 ) -> Neighbours:
-    """The nearest row by all columns but one, for each column of `left_out`: arrays (m, len(left_out))."""
+    """The nearest row by all of `columns` (all where None) but one, for each one of `left_out`: arrays (m, len(left_out))."""
     from attacks import kernels
 
-    used = np.arange(targets.values.shape[0])
+    used = np.arange(targets.values.shape[0]) if columns is None else columns
     m, q = targets.n_rows, len(left_out)
     distance = np.full((m, q), np.inf, np.float32)
     index = np.full((m, q), -1, np.int64)
@@ -137,14 +148,16 @@ def best_match(targets: Encoded, base: Encoded, weights: F32, progress: Progress
 
 
 def graded_match(
-    targets: Encoded, base: Encoded, reach: F32, weights: F32, progress: Progress = no_progress
-) -> Matches:
-    """The row of `base` with the greatest weight of near cells: reaches (g, d) and weights (g, d, m)."""
+    targets: Encoded, base: Encoded, reach: F32, weights: F32, k: int = 1, progress: Progress = no_progress
+) -> F32:
+    """(m, k) the greatest weights of near cells, greatest first, -1 where there are fewer rows.
+
+    Reaches are (g, d), weights (g, d, m).
+    """
     from attacks import kernels
 
     m = targets.n_rows
-    score = np.full(m, -1.0, np.float32)
-    index = np.full(m, -1, np.int64)
+    score = np.full((m, k), -1.0, np.float32)
 
     def part(start: int, stop: int) -> None:
         kernels.graded_match(
@@ -153,11 +166,10 @@ def graded_match(
             reach,
             np.ascontiguousarray(weights[:, :, start:stop]),
             score[start:stop],
-            index[start:stop],
         )
 
     in_threads(m, part, progress)
-    return Matches(score, index)
+    return score
 
 
 def row_hashes(codes: I32) -> npt.NDArray[np.uint64]:
@@ -172,7 +184,7 @@ def row_hashes(codes: I32) -> npt.NDArray[np.uint64]:
 
 
 def in_threads(m: int, part: Callable[[int, int], None], progress: Progress = no_progress) -> None:
-    """Run `part(start, stop)` over slices of the targets; Ctrl-C stops between slices."""
+    """Run `part(start, stop)` over slices of the targets; Ctrl-C and a probe's limit stop between slices."""
     slices = [(start, min(start + TARGETS_PER_SLICE, m)) for start in range(0, m, TARGETS_PER_SLICE)]
     workers = min(
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 16
@@ -182,6 +194,7 @@ def in_threads(m: int, part: Callable[[int, int], None], progress: Progress = no
         running = [pool.submit(part, *piece) for piece in slices]
         for done, future in enumerate(running, start=1):
             future.result()
+            check()
             progress(done / len(slices), f"{min(done * TARGETS_PER_SLICE, m):,} of {m:,} records compared")
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from attacks.bench import F64, Bench
+from attacks.bench import F64, Bench, Bool
 from attacks.distances import nearest_without
-from attacks.encoding import Encoded
+from attacks.encoding import I64, Encoded
 from attacks.marginals import binned, cliques
 from attacks.near_subset import synthetic_bits
 from attacks.statistics import Thresholds
@@ -118,8 +118,18 @@ def telling_marginals(probe: str, bench: Bench) -> tuple[Exhibit, ...]:
     )
 
 
-def linked_without(probe: str, risk: float, left: Sequence[tuple[str, float]]) -> tuple[Exhibit, ...]:
-    """The counterfactual of linkability, from risks computed without each column."""
+def risk_without(
+    probe: str, of: str, risk: float, left: Sequence[tuple[str, float]], on: str
+) -> tuple[Exhibit, ...]:
+    """Counterfactual of an excess risk: what it would be without each column in turn.
+
+    Args:
+        probe: whose.
+        of: what the risk is of, in words.
+        risk: as it is.
+        left: (column, risk without it).
+        on: what it was tried on.
+    """
     if not left:
         return ()
     ordered = sorted(left, key=lambda pair: pair[1])
@@ -127,15 +137,31 @@ def linked_without(probe: str, risk: float, left: Sequence[tuple[str, float]]) -
     return (
         Exhibit(
             probe=probe,
-            title="What would be left without a column",
+            title=f"What would be left without a column: {of}",
             kind="table",
-            takeaway=f'Without column "{name}" the excess risk falls from {risk:.3f} to {value:.3f} (on the units tried for this).',
+            takeaway=(
+                f'Without column "{name}" the excess risk of {of} falls from {risk:.3f} to {value:.3f} ({on}).'
+                if value < risk
+                else f"No single column carries it: without any of them the excess risk of {of} stays at {risk:.3f} or more ({on})."
+            ),
             data={
                 "columns": ["left out", "excess risk R"],
                 "rows": [["(nothing)", risk], *([column, one] for column, one in ordered[:MOST])],
             },
         ),
     )
+
+
+def some_of_each_arm(bench: Bench, most: int = 500) -> I64:
+    """Places of the first so many units of each arm: a counterfactual is an explanation, not evidence."""
+    member = bench.targets.is_member
+    return np.concatenate([np.flatnonzero(member)[:most], np.flatnonzero(~member)[:most]])
+
+
+def bare_risk(members: Bool, controls: Bool) -> float:
+    """R of two lists of hits; 0 where every control is hit."""
+    r, c = float(members.mean()), float(controls.mean())
+    return (r - c) / (1.0 - c) if c < 1 else 0.0
 
 
 def _nearest_each(

@@ -16,6 +16,7 @@ from attacks.attack import Adversary, Attack
 from attacks.bench import F64, Bench, Bool
 from attacks.distances import Neighbours, nearest_without
 from attacks.encoding import I32, I64, Encoded
+from attacks.explain import bare_risk, risk_without, some_of_each_arm
 from attacks.statistics import excess_risk, rate_difference
 from release.data.schema import ColumnKind, Role, Schema
 from release.protocols import Progress, no_progress
@@ -125,7 +126,37 @@ def _run(bench: Bench, progress: Progress) -> ProbeReport:
         reason = f"{targets.n_members:,} members, {targets.n_controls:,} controls, {bench.synthetic.n_rows:,} synthetic rows"
         return _nothing(names, NotMeasured(reason=f"{reason}: all three are needed", needed=1))
     right = right_guesses(bench, progress)
-    return differences(NAME, bench, names, right, "all other columns")
+    report = differences(NAME, bench, names, right, "all other columns")
+    more = _counterfactual(bench, names, right)
+    return ProbeReport(evidence=report.evidence, exhibits=(*report.exhibits, *more))
+
+
+def _counterfactual(bench: Bench, names: tuple[str, ...], right: Bool) -> tuple[Exhibit, ...]:
+    """For the secret that leaks most surely: its excess risk when the attacker lacks one more column. Nothing where none leaks."""
+    member = bench.targets.is_member
+    n, m = bench.targets.n_members, bench.targets.n_controls
+    sure = [rate_difference(int(hits[member].sum()), n, int(hits[~member].sum()), m).low for hits in right]
+    worst = int(np.argmax(sure))
+    if sure[worst] <= 0 or len(bench.encoding.names) < 3:
+        return ()
+    secret = int(places(bench)[worst])
+    units = some_of_each_arm(bench)
+    part, mine = one_row_each(bench).take(units), member[units]
+    known = np.setdiff1d(np.arange(len(bench.encoding.names)), [secret])
+    found = nearest_without(part, bench.synthetic, known, columns=known)
+    left = []
+    for place, column in enumerate(known.tolist()):
+        hits = is_right(bench, secret, part, guess_rows(bench.synthetic, found.index[:, place]))
+        left.append((bench.encoding.names[column], bare_risk(hits[mine], hits[~mine])))
+    now = right[worst][units]
+    risk = bare_risk(now[mine], now[~mine])
+    return risk_without(
+        NAME,
+        f'inferring "{names[worst]}"',
+        risk,
+        left,
+        "on the units tried for this, the column unknown to the attacker",
+    )
 
 
 def differences(probe: str, bench: Bench, names: tuple[str, ...], right: Bool, by: str) -> ProbeReport:

@@ -29,6 +29,20 @@ def compiled(function: F) -> F:
     return cast(F, njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "arcp", "nsz"})(function))
 
 
+@njit(inline="always")
+def _distances(
+    targets: F32, base: F32, columns: I64, t: int, start: int, size: int, accumulated: F32
+) -> None:
+    """Σ over `columns` of min(|x − s|, 1) between target t and each row of the block, into `accumulated`."""
+    for j in range(size):
+        accumulated[j] = 0.0
+    for c in columns:
+        x = targets[c, t]
+        row = base[c, start : start + size]
+        for j in range(size):
+            accumulated[j] += min(abs(row[j] - x), np.float32(1.0))
+
+
 @compiled
 def nearest(targets: F32, base: F32, columns: I64, k: int, distance: F32, index: I64) -> None:
     """The k nearest rows of `base` to each target, by Σ over `columns` of min(|x − s|, 1).
@@ -46,13 +60,7 @@ def nearest(targets: F32, base: F32, columns: I64, k: int, distance: F32, index:
     for start in range(0, n, BLOCK):
         size = min(BLOCK, n - start)
         for t in range(m):
-            for j in range(size):
-                accumulated[j] = 0.0
-            for c in columns:
-                x = targets[c, t]
-                row = base[c, start : start + size]
-                for j in range(size):
-                    accumulated[j] += min(abs(row[j] - x), np.float32(1.0))
+            _distances(targets, base, columns, t, start, size, accumulated)
             worst = distance[t, k - 1]
             for j in range(size):
                 d = accumulated[j]
@@ -87,13 +95,7 @@ def nearest_without(targets: F32, base: F32, columns: I64, left_out: I64, distan
     for start in range(0, n, BLOCK):
         size = min(BLOCK, n - start)
         for t in range(m):
-            for j in range(size):
-                accumulated[j] = 0.0
-            for c in columns:
-                x = targets[c, t]
-                row = base[c, start : start + size]
-                for j in range(size):
-                    accumulated[j] += min(abs(row[j] - x), np.float32(1.0))
+            _distances(targets, base, columns, t, start, size, accumulated)
             for q in range(len(left_out)):
                 x = targets[left_out[q], t]
                 row = base[left_out[q], start : start + size]
@@ -268,10 +270,10 @@ def isolation(
 
 
 @compiled
-def matching_units(
-    codes: I32, unit: I64, order: I32, ordered: I32, columns: I64, lows: I32, highs: I32, count: I64
+def only_unit(
+    codes: I32, unit: I64, order: I32, ordered: I32, columns: I64, lows: I32, highs: I32, who: I64
 ) -> None:
-    """In how many units each conjunction holds: 0, 1, or 2 for "two or more" (it stops looking there).
+    """The one unit in which each conjunction holds; -1 where it holds in none, or in several.
 
     Of each query's conditions the most selective one is looked up in its sorted column, and only those rows are read.
 
@@ -283,10 +285,10 @@ def matching_units(
         columns: (q, c) the columns of each query's conditions; -1 where it has fewer.
         lows: (q, c) a condition is low ≤ code ≤ high.
         highs: (q, c).
-        count: (q,) out.
+        who: (q,) out.
     """
     n = codes.shape[1]
-    for q in range(len(count)):
+    for q in range(len(who)):
         best, start, stop = -1, 0, n
         for c in range(columns.shape[1]):
             column = columns[q, c]
@@ -314,23 +316,22 @@ def matching_units(
                 if found == 2:
                     break
                 seen = unit[j]
-        count[q] = found
+        who[q] = seen if found == 1 else -1
 
 
 @compiled
-def graded_match(targets: F32, base: F32, reach: F32, weights: F32, score: F32, index: I64) -> None:
-    """The row of `base` with the greatest weight of near cells: a cell gives the weight of the narrowest reach it is in.
+def graded_match(targets: F32, base: F32, reach: F32, weights: F32, score: F32) -> None:
+    """The greatest weights of near cells that rows of `base` share with each target: a cell gives the weight of the narrowest reach it is in.
 
     Args:
         targets: (d, m) values.
         base: (d, n) values.
         reach: (g, d) distances, ascending in g.
         weights: (g, d, m) what a cell of a target is worth inside each reach, descending in g.
-        score: (m,) out, must come filled with -1.
-        index: (m,) out.
+        score: (m, k) out, descending, must come filled with -1.
     """
     d, m = targets.shape
-    n = base.shape[1]
+    n, k = base.shape[1], score.shape[1]
     grades = reach.shape[0]
     accumulated = np.empty(BLOCK, np.float32)
     for start in range(0, n, BLOCK):
@@ -348,12 +349,15 @@ def graded_match(targets: F32, base: F32, reach: F32, weights: F32, score: F32, 
                         r = reach[g, c]
                         for j in range(size):
                             accumulated[j] += extra if abs(row[j] - x) <= r else np.float32(0.0)
-            best = score[t]
+            worst = score[t, k - 1]
             for j in range(size):
-                if accumulated[j] > best:
-                    best = accumulated[j]
-                    index[t] = start + j
-            score[t] = best
+                if accumulated[j] > worst:
+                    place = k - 1
+                    while place > 0 and score[t, place - 1] < accumulated[j]:
+                        score[t, place] = score[t, place - 1]
+                        place -= 1
+                    score[t, place] = accumulated[j]
+                    worst = score[t, k - 1]
 
 
 @compiled
@@ -366,19 +370,13 @@ def kernel_sum(targets: F32, base: F32, inverse: float, total: F64) -> None:
         inverse: 1 / bandwidth.
         total: (m,) out.
     """
-    d, m = targets.shape
-    n = base.shape[1]
+    m, n = targets.shape[1], base.shape[1]
+    columns = np.arange(targets.shape[0])
     accumulated = np.empty(BLOCK, np.float32)
     for start in range(0, n, BLOCK):
         size = min(BLOCK, n - start)
         for t in range(m):
-            for j in range(size):
-                accumulated[j] = 0.0
-            for c in range(d):
-                x = targets[c, t]
-                row = base[c, start : start + size]
-                for j in range(size):
-                    accumulated[j] += min(abs(row[j] - x), np.float32(1.0))
+            _distances(targets, base, columns, t, start, size, accumulated)
             for j in range(size):
                 z = accumulated[j] * inverse
                 if z < 8.0:

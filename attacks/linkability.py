@@ -16,15 +16,13 @@ from attacks.attack import Adversary, Attack
 from attacks.bench import Bench, Bool
 from attacks.distances import Neighbours, nearest
 from attacks.encoding import I64
-from attacks.explain import linked_without
+from attacks.explain import bare_risk, risk_without, some_of_each_arm
 from attacks.statistics import excess_risk
 from release.protocols import Progress
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 
 NAME = "linkability"
 NEIGHBOURS = 5
-EXPLAINED = 500
-"""Units of each arm on which the counterfactual is computed."""
 
 
 def halves(bench: Bench) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -104,17 +102,14 @@ def _run(bench: Bench, progress: Progress) -> ProbeReport:
     )
     more: tuple[Exhibit, ...] = ()
     if isinstance(outcome, Measured) and outcome.low > 0:
-        more = linked_without(NAME, *_counterfactual(bench))
+        more = risk_without(NAME, "linking", *_counterfactual(bench), "on the units tried for this")
     return ProbeReport(evidence=(_evidence(outcome),), exhibits=(exhibit, *more))
 
 
 def _counterfactual(bench: Bench) -> tuple[float, list[tuple[str, float]]]:
     """R on some units, and R without each column in turn (of its half only: the other half's search is shared)."""
     targets = bench.targets
-    rows = np.flatnonzero(targets.unit < 0)
-    for arm in (targets.is_member, ~targets.is_member):
-        chosen = np.flatnonzero(arm)[:EXPLAINED]
-        rows = np.concatenate([rows, np.flatnonzero(np.isin(targets.unit, chosen))])
+    rows = np.flatnonzero(np.isin(targets.unit, some_of_each_arm(bench)))
     part = targets.rows.take(rows)
     member = targets.is_member[targets.unit[rows]]
 
@@ -123,8 +118,7 @@ def _counterfactual(bench: Bench) -> tuple[float, list[tuple[str, float]]]:
 
     def risk(one: Neighbours, other: Neighbours) -> float:
         linked = linked_rows(one, other)
-        rates = float(linked[member].mean()), float(linked[~member].mean())
-        return (rates[0] - rates[1]) / (1.0 - rates[1]) if rates[1] < 1 else 0.0
+        return bare_risk(linked[member], linked[~member])
 
     first, second = halves(bench)
     whole = search(first), search(second)

@@ -19,12 +19,14 @@ from attacks.gen_lra import ATTACK as GEN_LRA
 from attacks.marginal_ratio import ATTACK as MARGINAL_RATIO
 from attacks.near_match import ATTACK as NEAR_MATCH
 from attacks.near_subset import ATTACK as NEAR_SUBSET
+from attacks.nearest_gap import ATTACK as NEAREST_GAP
 from release.protocols import Progress
 
 FEATURES: tuple[MembershipAttack, ...] = (
     DCR,
     NEAR_SUBSET,
     NEAR_MATCH,
+    NEAREST_GAP,
     MARGINAL_RATIO,
     DOMIAS,
     GEN_LRA,

@@ -3,7 +3,7 @@
 The synthetic rows that agree with the person on every declared quasi-identifier are found, and their most frequent value
 of the sensitive column is the guess; where none agrees, the row nearest in the quasi-identifiers gives it. Reported per
 sensitive column as the rate for members minus the rate for controls: what holds for controls too is knowledge about
-everybody. One row per unit, its first.
+everybody. One row per unit, its first. `attacks.memorised` looks for the group of which most is known.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from attacks.bench import Bench, Bool
 from attacks.distances import nearest, row_hashes
 from attacks.encoding import I64, Encoded
 from attacks.inference import differences, equal_enough, one_row_each, places, secrets
+from attacks.memorised import METRIC as WORST_GROUP
+from attacks.memorised import worst_groups
 from release.data.schema import Role
 from release.protocols import Progress
 from release.records import Evidence, NotMeasured, ProbeReport
@@ -96,20 +98,25 @@ def _run(bench: Bench, progress: Progress) -> ProbeReport:
     if missing is not None:
         return ProbeReport(
             evidence=tuple(
-                Evidence(probe=NAME, metric="risk_difference", subject=name, outcome=missing)
+                Evidence(probe=NAME, metric=metric, subject=name, outcome=missing)
                 for name in secrets(bench.arena.members.schema)
+                for metric in ("risk_difference", WORST_GROUP)
             )
         )
     progress(0.1, "linking by quasi-identifiers")
     names = tuple(bench.encoding.names[column] for column in linked_secrets(bench))
-    return differences(NAME, bench, names, right_guesses(bench), "the quasi-identifiers")
+    right = right_guesses(bench)
+    report = differences(NAME, bench, names, right, "the quasi-identifiers")
+    progress(0.7, "looking into groups")
+    worst, table = worst_groups(NAME, bench, quasi_identifiers(bench), names, right)
+    return ProbeReport(evidence=(*report.evidence, *worst), exhibits=(*report.exhibits, table))
 
 
 ATTACK = Attack(
     name=NAME,
     summary=(
         "Looks a person up in the release by age, sex, place and the like, and reads the sensitive value off the rows found. "
-        "If it is right more often for people whose data were used, the release discloses secrets of known people."
+        "If it is right more often for people whose data were used, all of them or one group, the release discloses secrets of known people."
     ),
     adversary=Adversary(
         goal="learn a sensitive value of a person known by quasi-identifiers",

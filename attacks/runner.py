@@ -1,12 +1,13 @@
 """Runs a named set of probes over one arena, with one shared bench.
 
 Rules: the order is the registry's; each probe draws its randomness from the run's seed and its own name, so that adding a
-probe changes no other's figures and the same release gives the same evidence, byte for byte. A probe that fails is a
-`NotMeasured` with the reason: it blocks, and does not hide the others. Ctrl-C passes through.
+probe changes no other's figures and the same release gives the same evidence, byte for byte. A probe that fails, or that passes
+the suite's limit on time, is a `NotMeasured` with the reason: it blocks, and does not hide the others. Ctrl-C passes through.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,6 +17,7 @@ import numpy as np
 from attacks.attack import MembershipAttack
 from attacks.bench import Bench
 from attacks.controls import instruments, run_controls
+from attacks.deadline import Clock, OutOfTimeError, at_most, check
 from attacks.membership import Maximum
 from release.canonical import Sha256
 from release.errors import InputError, ReleaseError
@@ -38,15 +40,17 @@ class SuitePlan:
 
     Attributes:
         name: as in policies. summary: one line. probes: names. controls: whether leaks are planted and nulls tried.
+        limit: seconds that each probe may take, and all controls together.
     """
 
     name: str
     summary: str
     probes: tuple[str, ...]
     controls: bool
+    limit: float = 1_800.0
 
 
-def run(probes: Sequence[BenchProbe], suites: Sequence[SuitePlan]) -> Suite:
+def run(probes: Sequence[BenchProbe], suites: Sequence[SuitePlan], clock: Clock = time.monotonic) -> Suite:
     """`run_suite` over these tables. Raises ValueError where a name stands twice or is unknown."""
     by_name = {probe.name: probe for probe in probes}
     plans = {plan.name: plan for plan in suites}
@@ -66,7 +70,7 @@ def run(probes: Sequence[BenchProbe], suites: Sequence[SuitePlan]) -> Suite:
         """Run one suite. Raises InputError for an unknown suite."""
         if suite not in plans:
             raise InputError(f'there is no suite "{suite}"', mend=f"choose one of {', '.join(plans)}")
-        return _run(plans[suite], by_name, arena, candidate, rng, progress)
+        return _run(plans[suite], by_name, arena, candidate, rng, progress, clock)
 
     return run_suite
 
@@ -78,6 +82,7 @@ def _run(
     candidate: Sha256,
     rng: np.random.Generator,
     progress: Progress,
+    clock: Clock,
 ) -> EvidenceSet:
     progress(0.0, "encoding the tables")
     bench = Bench.of(arena, rng)
@@ -88,7 +93,8 @@ def _run(
     steps = len(chosen) + (3 if plan.controls else 0)
     for place, probe in enumerate(chosen):
         measured = probe.among(plan.probes) if isinstance(probe, Maximum) else probe
-        report = _guarded(measured, bench, _part(progress, place, 1, steps, probe.name))
+        with at_most(plan.limit, clock):
+            report = _guarded(measured, bench, _part(progress, place, 1, steps, probe.name), plan.limit)
         evidence.extend(report.evidence)
         controls.extend(report.controls)
         exhibits.extend(report.exhibits)
@@ -96,11 +102,14 @@ def _run(
         attacks = {probe.name: probe for probe in chosen if isinstance(probe, MembershipAttack)}
         wanted = [one for one in instruments(bench, attacks) if one.probe in plan.probes]
         try:
-            controls.extend(
-                run_controls(bench, tuple(wanted), _part(progress, len(chosen), 3, steps, "controls"))
-            )
+            with at_most(plan.limit, clock):
+                controls.extend(
+                    run_controls(bench, tuple(wanted), _part(progress, len(chosen), 3, steps, "controls"))
+                )
         except (OSError, MemoryError, ReleaseError):
             raise
+        except OutOfTimeError:
+            evidence.append(_timed_out("controls", plan.limit))
         except Exception as error:  # noqa: BLE001 - as in _guarded; without controls nothing is proven
             evidence.append(_failed("controls", error))
     progress(1.0, f"{len(chosen)} probes, {len(evidence)} figures, {len(controls)} controls")
@@ -114,31 +123,36 @@ def _run(
     )
 
 
-def _guarded(probe: BenchProbe, bench: Bench, progress: Progress) -> ProbeReport:
+def _guarded(probe: BenchProbe, bench: Bench, progress: Progress, limit: float) -> ProbeReport:
     """A probe's report; its failure as a value that blocks. The reason names the error's kind, never a cell."""
     try:
         return probe.run(bench, progress)
     except (OSError, MemoryError, ReleaseError):
         raise  # not the probe's fault: the evaluation can be resumed
+    except OutOfTimeError:
+        return ProbeReport(evidence=(_timed_out(probe.name, limit),))
     except Exception as error:  # noqa: BLE001 - whatever went wrong blocks, and does not hide the other probes
         return ProbeReport(evidence=(_failed(probe.name, error),))
 
 
 def _failed(probe: str, error: Exception) -> Evidence:
-    return Evidence(
-        probe=probe,
-        metric="failed",
-        subject="",
-        outcome=NotMeasured(
-            reason=f"the probe failed with {type(error).__name__}; report it: this is a fault of the attack"
-        ),
+    reason = f"the probe failed with {type(error).__name__}; report it: this is a fault of the attack"
+    return Evidence(probe=probe, metric="failed", subject="", outcome=NotMeasured(reason=reason))
+
+
+def _timed_out(probe: str, limit: float) -> Evidence:
+    reason = (
+        f"the suite allows {limit:,.0f} s for this and they passed on this machine: nothing is shown; "
+        "give the machine more processors, or release fewer rows"
     )
+    return Evidence(probe=probe, metric="failed", subject="", outcome=NotMeasured(reason=reason))
 
 
 def _part(progress: Progress, place: int, width: int, steps: int, name: str) -> Progress:
     furthest = 0.0
 
     def report(done: float, what: str) -> None:
+        check()
         nonlocal furthest  # a probe may make several passes; a bar never runs back
         furthest = max(furthest, min(done, 1.0))
         progress((place + width * furthest) / steps, f"{name}: {what}")

@@ -4,12 +4,13 @@ Univariate predicates are extreme and unique values of one column; multivariate 
 half of the columns of a random synthetic row (in a large release three columns isolate hardly anybody), numbers as "at least" above the median and "at most" below (the query generators of anonymeter,
 2211.10459, Cohen and Nissim 1904.06009). Each is tried on member and control tables of equal numbers of units: unequal
 ones bias the excess. Where the whole release gives hardly any predicates, samples of it of the arms' size give
-more: a predicate that isolates in 2,000 units need not isolate in 50,000. R rests on the predicates really made.
+more: a predicate that isolates in 2,000 units need not isolate in 50,000. R rests on the predicates really made, counted as
+fewer where many of them hit the same unit.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,8 @@ from attacks.attack import Adversary, Attack
 from attacks.bench import Bench, Bool
 from attacks.distances import in_threads
 from attacks.encoding import I32, I64, Encoded
-from attacks.statistics import excess_risk
+from attacks.explain import bare_risk, risk_without
+from attacks.statistics import excess_p_value, excess_risk
 from release.protocols import Progress
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 
@@ -65,12 +67,16 @@ class Queries:
 
     def singled_out(self, table: SortedTable) -> Bool:
         """(q,) True where exactly one unit of the table has a row that fits."""
+        return np.asarray(self.whom(table) >= 0)
+
+    def whom(self, table: SortedTable) -> I64:
+        """(q,) the one unit of the table that has a row that fits; -1 where none or several have."""
         from attacks import kernels
 
-        count = np.zeros(len(self), np.int64)
+        who = np.full(len(self), -1, np.int64)
 
         def part(start: int, stop: int) -> None:
-            kernels.matching_units(
+            kernels.only_unit(
                 table.rows.codes,
                 table.rows.units,
                 table.order,
@@ -78,11 +84,11 @@ class Queries:
                 self.columns[start:stop],
                 self.lows[start:stop],
                 self.highs[start:stop],
-                count[start:stop],
+                who[start:stop],
             )
 
         in_threads(len(self), part)
-        return np.asarray(count == 1)
+        return who
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,15 +183,57 @@ def queries(bench: Bench, mode: str, most: int | None = None) -> Queries:
     return bench.once(("queries", mode, wanted), lambda: _queries(bench, mode, wanted))
 
 
-def outcomes(bench: Bench, mode: str, most: int | None = None) -> tuple[Bool, Bool]:
-    """For each predicate, whether it singles out among members and among as many controls."""
+def whom(bench: Bench, mode: str, most: int | None = None) -> tuple[I64, I64]:
+    """For each predicate, the unit that it singles out among members, and among as many controls; -1 where none."""
 
-    def compute() -> tuple[Bool, Bool]:
+    def compute() -> tuple[I64, I64]:
         arms = equal_arms(bench)
         asked = queries(bench, mode, most)
-        return asked.singled_out(arms[0]), asked.singled_out(arms[1])
+        return asked.whom(arms[0]), asked.whom(arms[1])
 
     return bench.once(("singled", mode, most), compute)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """Predicates that single out, in numbers that stand for independent ones.
+
+    Many predicates may single out the same unit (a row of twenty unique amounts): the unit's membership is one toss of a
+    coin, not twenty. Numbers are divided by Kish's design effect Σh²/Σh, h the predicates that hit each unit.
+
+    Attributes:
+        predicates: asked. members, controls: that single out there. design_effect: 1 or more.
+    """
+
+    predicates: int
+    members: int
+    controls: int
+    design_effect: float
+
+    @classmethod
+    def of(cls, members: I64, controls: I64) -> Count:
+        """From whom they single out."""
+        hit = np.concatenate([members[members >= 0], controls[controls >= 0]])
+        times = np.unique(hit, return_counts=True)[1].astype(np.float64)
+        return cls(
+            predicates=len(members),
+            members=int((members >= 0).sum()),
+            controls=int((controls >= 0).sum()),
+            design_effect=float((times**2).sum() / times.sum()) if len(times) else 1.0,
+        )
+
+    def risk(self) -> Measured:
+        """The excess risk R."""
+        n = self.predicates / self.design_effect
+        found = excess_risk(self.members / self.design_effect, n, self.controls / self.design_effect, n)
+        return replace(found, trials=self.predicates)
+
+    def p_value(self) -> float:
+        """One-sided p of "members are singled out no more often"."""
+        if not self.predicates:
+            return 1.0
+        n = self.predicates / self.design_effect
+        return excess_p_value(self.members / self.design_effect, n, self.controls / self.design_effect, n)
 
 
 def _queries(bench: Bench, mode: str, most: int) -> Queries:
@@ -232,6 +280,7 @@ def equal_arms(bench: Bench) -> tuple[SortedTable, SortedTable]:
 
 def _run(bench: Bench, progress: Progress) -> ProbeReport:
     evidence, bars = [], []
+    more: list[Exhibit] = []
     for done, mode in enumerate(("univariate", "multivariate")):
         progress(done / 2, f"{mode} predicates")
         outcome, shares = _measure(bench, mode)
@@ -246,6 +295,8 @@ def _run(bench: Bench, progress: Progress) -> ProbeReport:
         )
         if shares:
             bars.append({"what": mode, "members": shares[0], "controls": shares[1]})
+        if isinstance(outcome, Measured) and outcome.low > 0:
+            more.extend(_counterfactual(bench, mode))
     exhibit = Exhibit(
         probe=NAME,
         title="Predicates from the release that fit exactly one real person",
@@ -253,7 +304,25 @@ def _run(bench: Bench, progress: Progress) -> ProbeReport:
         takeaway="Members above controls: what is unique in the release is unique because somebody's data made it so.",
         data={"bars": bars},
     )
-    return ProbeReport(evidence=tuple(evidence), exhibits=(exhibit,) if bars else ())
+    return ProbeReport(evidence=tuple(evidence), exhibits=(exhibit, *more) if bars else ())
+
+
+def _counterfactual(bench: Bench, mode: str) -> tuple[Exhibit, ...]:
+    """R of the predicates that do without each column in turn."""
+    asked, found = queries(bench, mode), whom(bench, mode)
+    hits = found[0] >= 0, found[1] >= 0
+    left = []
+    for column, name in enumerate(bench.encoding.names):
+        without = ~(asked.columns == column).any(axis=1)
+        if without.any():
+            left.append((name, bare_risk(hits[0][without], hits[1][without])))
+    return risk_without(
+        NAME,
+        f"singling out by {mode} predicates",
+        bare_risk(*hits),
+        left,
+        "by the predicates that do without it",
+    )
 
 
 def _measure(bench: Bench, mode: str) -> tuple[Measured | NotMeasured, tuple[float, float] | None]:
@@ -261,15 +330,12 @@ def _measure(bench: Bench, mode: str) -> tuple[Measured | NotMeasured, tuple[flo
     if not size or not bench.synthetic.n_rows:
         reason = f"{bench.targets.n_members:,} members, {bench.targets.n_controls:,} controls, {bench.synthetic.n_rows:,} rows"
         return NotMeasured(reason=f"{reason}: all three are needed", needed=1), None
-    members, controls = outcomes(bench, mode)
-    n = len(members)
+    count = Count.of(*whom(bench, mode))
+    n = count.predicates
     if not n:
         # No predicate, no guess: this attacker cannot single anybody out, and that is a measured zero.
         return Measured(estimate=0.0, low=0.0, high=0.0, trials=0), None
-    return excess_risk(int(members.sum()), n, int(controls.sum()), n), (
-        float(members.mean()),
-        float(controls.mean()),
-    )
+    return count.risk(), (count.members / n, count.controls / n)
 
 
 ATTACK = Attack(

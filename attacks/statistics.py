@@ -26,7 +26,7 @@ FPRS = {"0.1pct": 0.001, "1pct": 0.01, "10pct": 0.1}
 """False positive rates at which the true positive rate is reported, by the name in the metric."""
 
 
-def clopper_pearson(successes: float, trials: int, level: float = LEVEL) -> tuple[float, float]:
+def clopper_pearson(successes: float, trials: float, level: float = LEVEL) -> tuple[float, float]:
     """One-sided lower and upper ends of a binomial rate (Clopper and Pearson 1934), each at `level`."""
     from scipy.special import betaincinv
 
@@ -49,28 +49,67 @@ def rate_difference(hits_a: int, n_a: int, hits_b: int, n_b: int) -> Measured:
     )
 
 
-def excess_risk(hits_m: int, n_m: int, hits_c: int, n_c: int) -> Measured:
+def excess_risk(hits_m: float, n_m: float, hits_c: float, n_c: float, level: float = LEVEL) -> Measured:
     """R = (r_members − r_control) / (1 − r_control) from raw rates, never clipped (anonymeter's definition, WP216).
 
-    Ends: MOVER on the gradient of R, ∂R/∂r_m = 1/(1 − r_c), ∂R/∂r_c = −(1 − r_m)/(1 − r_c)². Where the attack succeeds on every
-    control, R has no value; half a failure is then assumed in each arm that has none, and the interval is as wide as that deserves.
+    1 − R is the ratio of the two rates of failure; the ends, each at `level`, are those of the score interval of a ratio of
+    proportions (Miettinen and Nurminen 1985), which keeps its level where failures are few: there a delta method calls five
+    failures against none a certainty. Where the attack succeeds on every control, R has no value: with no failure among
+    members either it is called 0, else half a failure is assumed, and the lower end is as low as `LARGEST_RATIO` allows.
+    Numbers may be fractions where guesses are not independent: they then stand for as many as are.
     """
-    m, c = hits_m / n_m, hits_c / n_c
-    if hits_c == n_c:
-        m, c = min(m, 1 - 0.5 / n_m), 1 - 0.5 / n_c
-    (low_m, high_m), (low_c, high_c) = clopper_pearson(m * n_m, n_m), clopper_pearson(c * n_c, n_c)
-    by_m, by_c = 1.0 / (1.0 - c), (1.0 - m) / (1.0 - c) ** 2
-    risk = (m - c) / (1.0 - c)
+    m, c = (n_m - hits_m) / n_m, (n_c - hits_c) / n_c
+    ratio = 1.0 if m == c else m / (c if c > 0 else 0.5 / n_c)
+    smallest, largest = _ratio_ends((n_m - hits_m, n_m), (n_c - hits_c, n_c), level)
+    base = min(hits_c / n_c, 1 - 0.5 / n_c)
     return Measured(
-        estimate=risk,
-        low=risk - math.hypot(by_m * (m - low_m), by_c * (high_c - c)),
-        high=risk + math.hypot(by_m * (high_m - m), by_c * (c - low_c)),
-        trials=n_m,
-        detectable=detectable_difference(c, n_m, n_c) / (1.0 - c),
+        estimate=1.0 - ratio,
+        low=1.0 - max(largest, ratio),
+        high=1.0 - min(smallest, ratio),
+        trials=math.floor(n_m),
+        detectable=detectable_difference(base, n_m, n_c) / (1.0 - base),
     )
 
 
-def detectable_difference(base: float, n_a: int, n_b: int) -> float:
+LARGEST_RATIO = 1e4
+"""Ratios of failure rates beyond this are not told apart."""
+
+
+def _ratio_ends(first: tuple[float, float], second: tuple[float, float], level: float) -> tuple[float, float]:
+    """One-sided ends of the ratio of two proportions, each (count, trials), by inverting the score test."""
+    from scipy.special import ndtri
+
+    z = float(ndtri(level))
+
+    def above(target: float) -> float:
+        """The smallest ratio whose score is at most the target: the score falls as the ratio grows."""
+        return math.exp(
+            bisect_smallest(
+                lambda x: _ratio_score(first, second, math.exp(x)) <= target,
+                -math.log(LARGEST_RATIO),
+                math.log(LARGEST_RATIO),
+            )
+        )
+
+    smallest = above(z)
+    return (0.0 if smallest <= 2 / LARGEST_RATIO else smallest), above(-z)
+
+
+def _ratio_score(first: tuple[float, float], second: tuple[float, float], ratio: float) -> float:
+    """Score of "the first proportion is `ratio` times the second": their distance over its deviation under that hypothesis."""
+    (x1, n1), (x2, n2) = first, second
+    n = n1 + n2
+    b = n1 * ratio + x1 + n2 + x2 * ratio
+    second_rate = (b - math.sqrt(max(b * b - 4 * n * ratio * (x1 + x2), 0.0))) / (2 * n * ratio)
+    first_rate = ratio * second_rate
+    variance = first_rate * (1 - first_rate) / n1 + ratio**2 * second_rate * (1 - second_rate) / n2
+    distance = x1 / n1 - ratio * x2 / n2
+    if variance <= 0:
+        return 0.0 if abs(distance) < 1e-12 else math.copysign(math.inf, distance)
+    return distance / math.sqrt(variance * n / (n - 1))
+
+
+def detectable_difference(base: float, n_a: float, n_b: float) -> float:
     """Smallest excess over a base rate whose lower end passes zero with 80 % power at these sizes."""
 
     def reached(effect: float) -> bool:
@@ -96,12 +135,14 @@ def bisect_smallest(condition: Callable[[float], bool], low: float, high: float,
     return high
 
 
-def excess_p_value(hits_a: int, n_a: int, hits_b: int, n_b: int) -> float:
-    """One-sided p of "a's rate is no greater": given the total, a's hits are binomial with share n_a/(n_a + n_b)."""
-    from scipy.special import bdtrc
+def excess_p_value(hits_a: float, n_a: float, hits_b: float, n_b: float) -> float:
+    """One-sided p of "a's rate is no greater": given the total, a's hits are binomial with share n_a/(n_a + n_b).
 
-    total = hits_a + hits_b
-    return 1.0 if hits_a == 0 else float(bdtrc(hits_a - 1, total, n_a / (n_a + n_b)))
+    P[Binomial(a + b, s) ≥ a] = I_s(a, b + 1), which has a value for fractions too.
+    """
+    from scipy.special import betainc
+
+    return 1.0 if hits_a <= 0 else float(betainc(hits_a, hits_b + 1, n_a / (n_a + n_b)))
 
 
 def auc(members: F64, controls: F64) -> Measured:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from policies.rules.shared import STRICT, Blocked, ProbeName, RuleId, Text, matching, usable
+from policies.rules.shared import STRICT, Blocked, ProbeName, RuleId, Text, failure, matching, usable
 from release.records import EvidenceSet, Finding, Measured, PrivacyCost, Purpose, Ruling
 
 
@@ -44,7 +44,8 @@ class ArenaSize(BaseModel):
         )
 
     def _one(self, evidence: EvidenceSet, side: str, needed: int) -> Finding:
-        figure = usable(matching(evidence, self.probe, side, "").get("", []), f"{self.probe}.{side}")
+        items = matching(evidence, self.probe, side, "").get("", [])
+        figure = usable(items, f"{self.probe}.{side}", failure(evidence, self.probe))
         if isinstance(figure, Blocked):
             ruling, reason, value = figure.ruling, figure.reason, None
         elif figure.low >= needed:

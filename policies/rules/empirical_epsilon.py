@@ -17,6 +17,7 @@ from policies.rules.shared import (
     Text,
     describe_control,
     failed_controls,
+    failure,
     matching,
     missing_controls,
     number,
@@ -53,7 +54,7 @@ class EmpiricalEpsilon(BaseModel):
         """One finding."""
         del purpose
         items = matching(evidence, self.probe, self.metric, "").get("", [])
-        figure = usable(items, f"{self.probe}.{self.metric}")
+        figure = usable(items, f"{self.probe}.{self.metric}", failure(evidence, self.probe))
         value = figure if isinstance(figure, Measured) else None
         ruling, reason = self._ruling(evidence, figure, claim)
         limit = (

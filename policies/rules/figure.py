@@ -22,6 +22,7 @@ from policies.rules.shared import (
     Text,
     describe_control,
     failed_controls,
+    failure,
     interval,
     matching,
     missing_controls,
@@ -95,7 +96,7 @@ class FigureRule(BaseModel):
                 )
 
     def _findings(self, evidence: EvidenceSet) -> Iterator[Finding]:
-        expected = self._expected(evidence)
+        expected, failed = self._expected(evidence), failure(evidence, self.figure.probe)
         if isinstance(expected, Blocked):
             yield self._finding("", expected.ruling, expected.reason, None)
             return
@@ -106,7 +107,7 @@ class FigureRule(BaseModel):
             if not matches and expected is None:
                 matches = {pattern: []}
             for subject, items in matches.items():
-                yield self._one(evidence, subject, usable(items, self._name(subject)))
+                yield self._one(evidence, subject, usable(items, self._name(subject), failed))
         if expected == 0 == found:
             yield self._finding("", Ruling.MET, "the schema declares nothing that this would speak of", None)
         elif expected not in {None, found}:
@@ -148,7 +149,8 @@ class FigureRule(BaseModel):
         if self.figure.counted_by is None:
             return None
         items = matching(evidence, self.figure.probe, self.figure.counted_by, "").get("", [])
-        count = usable(items, f"{self.figure.probe}.{self.figure.counted_by}")
+        named = f"{self.figure.probe}.{self.figure.counted_by}"
+        count = usable(items, named, failure(evidence, self.figure.probe))
         return count if isinstance(count, Blocked) else int(count.estimate)
 
     def _name(self, subject: str) -> str:

@@ -90,8 +90,24 @@ def _stands_for(pattern: str, subject: str) -> bool:
     return subject == pattern or (pattern.endswith(EVERY) and subject.startswith(pattern[:-1]))
 
 
-def usable(items: list[Evidence], what: str) -> Measured | Blocked:
-    """The one figure of a key, or why there is not exactly one that can be used."""
+FAILED = "failed"
+"""Metric under which a probe that gave no figures says why (subject "")."""
+
+
+def failure(evidence: EvidenceSet, probe: str) -> str:
+    """Why a probe gave no figures, in its own words; empty where it says nothing."""
+    reasons = (
+        item.outcome.reason
+        for item in evidence.evidence
+        if item.probe == probe and item.metric == FAILED and isinstance(item.outcome, NotMeasured)
+    )
+    return "; ".join(reasons)
+
+
+def usable(items: list[Evidence], what: str, failed: str = "") -> Measured | Blocked:
+    """The one figure of a key, or why there is not exactly one that can be used (`failed`, where its probe said)."""
+    if not items and failed:
+        return Blocked(Ruling.UNPROVEN, f"{what} was not measured: {failed}")
     if not items:
         return Blocked(
             Ruling.UNPROVEN,

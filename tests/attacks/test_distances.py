@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from attacks.distances import best_match, nearest, nearest_without, row_hashes
+from attacks.distances import best_match, graded_match, nearest, nearest_without, row_hashes
 from attacks.encoding import Scaling, encode
 from attacks.rarity import TreeRarity
 from tests.attacks.arenas import mixed_schema, mixed_table
@@ -39,12 +39,42 @@ def test_nearest_without_each_column_is_the_slow_one(coded):
         assert np.allclose(slow, found.distance[:, place], atol=1e-4)
 
 
+def test_nearest_without_leaves_out_of_the_columns_given(coded):
+    a, b = coded["a"].take(np.arange(40)), coded["b"]
+    columns = np.array([0, 1, 2, 4, 5, 7])
+    found = nearest_without(a, b, np.array([4]), columns=columns)
+    slow = slow_distances(a, b)[[0, 1, 2, 5, 7]].sum(axis=0).min(axis=1)
+    assert np.allclose(slow, found.distance[:, 0], atol=1e-4)
+
+
 def test_best_match_is_the_slow_one(coded):
     a, b = coded["a"].take(np.arange(40)), coded["b"]
     weights = np.random.default_rng(1).random((8, 40)).astype(np.float32)
     found = best_match(a, b, weights)
     slow = ((a.codes[:, :, None] == b.codes[:, None, :]) * weights[:, :, None]).sum(axis=0)
     assert np.allclose(slow.max(axis=1), found.score, atol=1e-5)
+
+
+def test_graded_match_is_the_slow_one(coded):
+    a, b = coded["a"].take(np.arange(30)), coded["b"]
+    rng = np.random.default_rng(1)
+    reach = np.sort(rng.random((3, 8)), axis=0).astype(np.float32)
+    weights = -np.sort(-rng.random((3, 8, 30)), axis=0).astype(np.float32)
+    gap = np.abs(a.values[:, :, None] - b.values[:, None, :])
+    worth = np.zeros(gap.shape)
+    for grade in (2, 1, 0):  # the narrowest reach that a cell is in counts
+        worth = np.where(gap <= reach[grade][:, None, None], weights[grade][:, :, None], worth)
+    slow = -np.sort(-worth.sum(axis=0), axis=1)[:, :5]
+    assert np.allclose(graded_match(a, b, reach, weights, 5), slow, atol=1e-4)
+    assert (graded_match(a, b.take(np.arange(2)), reach, weights, 5)[:, 2:] == -1).all()
+
+
+def test_the_first_of_many_neighbours_are_the_few(coded):
+    a, b = coded["a"].take(np.arange(40)), coded["b"]
+    many, few = nearest(a, b, 30), nearest(a, b, 4)
+    assert (many.first(4).index == few.index).all()
+    with pytest.raises(ValueError, match="5 neighbours"):
+        few.first(5)
 
 
 def test_more_neighbours_than_rows_are_said_to_be_absent(coded):

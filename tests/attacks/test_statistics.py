@@ -39,7 +39,30 @@ def test_excess_risk_where_the_controls_always_succeed_says_next_to_nothing():
     figure = excess_risk(2_000, 2_000, 2_000, 2_000)
     assert figure.estimate == 0.0
     assert figure.low < -1
-    assert figure.high > 1
+    assert figure.high == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("level", [0.95, 0.999])
+@pytest.mark.parametrize(
+    ("n", "failing", "risk"), [(60, 0.1, 0.0), (200, 0.03, 0.0), (2_000, 0.4, 0.0), (300, 0.3, 0.5)]
+)
+def test_excess_risk_covers_in_the_tails_and_with_few_failures(n, failing, risk, level):
+    """20,000 draws: a delta method's lower end passes a true R = 0 ten times too often at (60, .1, .999)."""
+    rng = np.random.default_rng(3)
+    members, controls = rng.binomial(n, failing * (1 - risk), 20_000), rng.binomial(n, failing, 20_000)
+    pairs, counts = np.unique(np.stack([members, controls]), axis=1, return_counts=True)
+    figures = [excess_risk(n - x, n, n - y, n, level) for x, y in pairs.T.tolist()]
+    missed = [
+        sum(c for c, f in zip(counts, figures) if out(f)) / 20_000
+        for out in (lambda f: f.low > risk, lambda f: f.high < risk)
+    ]
+    assert max(missed) <= (1 - level) * 1.25 + 3 * np.sqrt((1 - level) / 20_000)
+
+
+def test_five_failures_against_none_are_no_certainty():
+    """Fifty of each, the controls wrong five times and the members never: R = 1, and nearly nothing is shown."""
+    assert excess_risk(50, 50, 45, 50, 0.9999).low < 0.0
+    assert excess_risk(50, 50, 20, 50, 0.9999).low > 0.3
 
 
 def test_difference_of_nothing_at_2000_is_inside_the_healthcare_limit():

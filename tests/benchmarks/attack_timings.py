@@ -103,7 +103,7 @@ def trio(adult: Table, secrets: int | None = None) -> list[tuple[str, float, flo
         claim=None,
     )
     bench = Bench.of(arena, np.random.default_rng(0), Scaling.RANGE)
-    singling_out.outcomes(bench, "univariate", QUERIES)
+    singling_out.whom(bench, "univariate", QUERIES)
     table, asking = singling_out.SortedTable.of(bench.synthetic), np.random.default_rng(0)
     made = None
     while made is None or len(made) < QUERIES:  # as many predicates over three columns as anonymeter makes

@@ -93,6 +93,7 @@ GOOD_FIGURES: tuple[Evidence, ...] = (
     entry("inference", "risk_difference", span(-0.02, 0.03, detectable=0.03), "diagnosis"),
     entry("inference", "excess_risk", span(-0.2, 0.3), "diagnosis"),
     entry("qi_linkage", "risk_difference", span(-0.02, 0.03, detectable=0.03), "income"),
+    entry("qi_linkage", "worst_subgroup_excess_risk", span(-0.3, 0.9), "income"),
     entry("marginals", "tvd_2way_mean", span(0.04, 0.05)),
     entry("marginals", "tvd_2way_mean", span(0.1, 0.15), "slice:over 65"),
     entry("marginals", "declared_slices", point(1)),

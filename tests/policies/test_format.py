@@ -135,6 +135,7 @@ LIMITS: dict[str, tuple[object, ...]] = {
     "inference.limit": (0.20, 0.09, 0.09, 0.05),
     "qi-linkage.limit": (0.20, 0.09, 0.09, 0.05),
     "inference-alarm.limit": (0.20, 0.09, 0.09, 0.05),
+    "subgroup-alarm.limit": (0.20, 0.09, 0.09, 0.05),
     "membership.limit": (0.10, 0.03, 0.03, 0.02),
     "membership-vulnerable.limit": (0.40, 0.25, 0.25, 0.25),
     "exact-copies.limit": (0.005, 0.002, 0.002, 0.001),

@@ -302,3 +302,18 @@ def _asked_for(document: str) -> set[tuple[str, str]]:
 
 def test_good_case_has_both_kinds_of_control():
     assert {c.kind for c in GOOD_CONTROLS} == set(ControlKind)
+
+
+@pytest.mark.parametrize(
+    ("probe", "metric"),
+    [("copies", "excess_exact_share"), ("arena", "members"), ("one_run_epsilon", "epsilon_lower_bound")],
+)
+def test_what_a_probe_says_of_its_own_failure_is_the_reason(probe: str, metric: str):
+    """A probe that ran out of time gives one figure, "failed": the rules that lack theirs say why, and deny."""
+    late = entry(probe, "failed", NotMeasured(reason="60 s passed"))
+    rest = [e for e in GOOD_FIGURES if e.probe != probe]
+    verdict = judge(TIERS["partner-healthcare"], evidence(*rest, late, controls=GOOD_CONTROLS))
+    assert verdict.ruling is Ruling.UNPROVEN
+    reasons = [f.reason for f in verdict.findings if f.ruling is Ruling.UNPROVEN]
+    assert reasons
+    assert any(reason == f"{probe}.{metric} was not measured: 60 s passed" for reason in reasons)
