@@ -59,7 +59,7 @@ def sweep(
         InputError: the sweep makes no sense.
         UnprovenError: the task cannot be measured on these tables.
     """
-    from release.quality.sweep import run_sweep
+    from release.quality.sweep_run import run_sweep
 
     view = workspace.registry.show(release)
     candidate = _candidate(view)
@@ -304,6 +304,7 @@ def _sweeps(view: ReleaseView) -> list[ProbeReport]:
 
 
 def _heading(view: ReleaseView) -> Heading:
+    from release.data.mix import shares_in_words
     from release.quality.report import Heading
     from release.workflow.offices import schema_of
 
@@ -317,4 +318,5 @@ def _heading(view: ReleaseView) -> Heading:
         policy=view.request.policy,
         claim=candidate.claim,
         made_at=candidate.made_at,
+        mix=shares_in_words(view.request.weights),
     )

@@ -135,7 +135,10 @@ def sweep(
                     ("best share", peak),
                     (
                         "recommended cap",
-                        f"{found.cap:.0%} (outside ε: for the partner's card only as a labelled recommendation)",
+                        (
+                            f"{found.cap:.0%} (no share up to {found.cap_at_most:.0%} is shown to be worse); the partner's "
+                            "card says it rounded down to a quarter, as outside ε"
+                        ),
                     ),
                     ("mix", found.mix.digest),
                     ("checked", "unchanged since it was measured" if revalidate else "on file"),

@@ -10,7 +10,7 @@ import functools
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from release.bundle.public import gate_words, guarantee_words, small_number
+from release.bundle.public import gate_words, guarantee_words, mix_words, recommendation_words, small_number
 from release.data.schema import Categories, ColumnSpec, DomainSource, Range
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ def card(public: Public, data_path: str) -> str:
         guarantee=guarantee_words(public.claim),
         delta=small_number(public.claim.delta),
         gate=gate_words(public),
+        mix=mix_words(public),
+        recommendation=recommendation_words(public),
         columns=[(spec, domain_words(spec), missing_words(spec)) for spec in public.schema.columns],
     )
 

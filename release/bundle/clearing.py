@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from release.bundle.public import Public, public_answers, public_rules, public_schema
-from release.canonical import digest, file_digest, keyed_digest, keyed_file_digest
+from release.canonical import Sha256, digest, file_digest, keyed_digest, keyed_file_digest
 from release.data.table_file import read_table_file
 from release.errors import GateError, IntegrityError
 from release.protocols import Judge
-from release.records import Kind, PrivacyCost, Purpose
+from release.quality.sweep import Recommendation, for_partner
+from release.records import GateMode, Kind, PrivacyCost, Purpose
 from release.workflow.dossier import Clearance, Sweep
 from release.workflow.offices import schema_of
 
@@ -82,7 +83,8 @@ def clear(case: Case, *, issuer: str, sweeps: Sequence[Sweep]) -> tuple[Public, 
         rules=public_rules(clearance.verdict),
         candidate=digest(candidate),
         answers=public_answers(clearance.request.answers),
-        recommended_share=_recommended(sweeps),
+        weights=dict(clearance.request.weights),
+        recommendation=_recommended(sweeps, digest(candidate), clearance.verdict.mode),
         rows=candidate.rows,
         approvals=len(clearance.approval.approvers),
         made_at=candidate.made_at,
@@ -237,10 +239,15 @@ def _table(case: Case, schema: Schema) -> Table:
     return table
 
 
-def _recommended(sweeps: Sequence[Sweep]) -> float | None:
-    """The last sweep's recommended share, rounded to whole per cents; None where there is none."""
+def _recommended(sweeps: Sequence[Sweep], candidate: Sha256, mode: GateMode) -> Recommendation | None:
+    """What the last usable sweep of this very candidate recommends; None where there is none.
+
+    Where the certificate says that all decisions are inside ε, a figure that is not may not stand beside it.
+    """
+    if mode is GateMode.COVERED:
+        return None
     for sweep in reversed(sweeps):
-        share = sweep.result.get("recommended_share")
-        if isinstance(share, int | float) and 0.0 <= share <= 1.0:
-            return round(float(share), 2)
+        found = for_partner(sweep.result) if sweep.candidate == candidate else None
+        if found is not None:
+            return found
     return None

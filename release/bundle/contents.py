@@ -15,19 +15,31 @@ from release.bundle.card import card
 from release.bundle.croissant import croissant
 from release.bundle.data_file import DataFormat, data_name, frame_of, write_data
 from release.bundle.datapackage import datapackage
-from release.bundle.layout import ATTESTATION, CARD, CROISSANT, DATAPACKAGE, MANIFEST, REGISTRY_ENTRY, SCHEMA
+from release.bundle.layout import (
+    ATTESTATION,
+    CARD,
+    CROISSANT,
+    DATAPACKAGE,
+    MANIFEST,
+    REGISTRY_ENTRY,
+    REPORT,
+    SCHEMA,
+)
 from release.bundle.manifest import Listed, manifest_document
 from release.bundle.registry_entry import registry_entry
 from release.bundle.signing import sign
 from release.bundle.statement import Attested, statement
 from release.canonical import Sha256, canonical_bytes, file_digest, to_json
+from release.data.mix import shares_in_words
 from release.data.schema_file import dump_schema
+from release.data.table import Table
+from release.quality.report import Heading, PublicRuling, partner_report
+from release.records import Ruling
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer  # type: ignore[attr-defined]
 
     from release.bundle.public import Public
-    from release.data.table import Table
 
 
 def write_contents(
@@ -43,9 +55,10 @@ def write_contents(
     _write_json(folder / CROISSANT, croissant(public, frame, path, listed, kind))
     _write_json(folder / REGISTRY_ENTRY, registry_entry(public))
     (folder / CARD).write_text(card(public, path), encoding="utf-8")
+    (folder / REPORT).write_text(report(public, table), encoding="utf-8")
     (folder / SCHEMA).write_text(dump_schema(public.schema), encoding="utf-8")
 
-    names = (path, DATAPACKAGE, CROISSANT, REGISTRY_ENTRY, CARD, SCHEMA)
+    names = (path, DATAPACKAGE, CROISSANT, REGISTRY_ENTRY, CARD, REPORT, SCHEMA)
     files = {name: _listed(folder / name) for name in names}
     (folder / MANIFEST).write_bytes(canonical_bytes(manifest_document(public.release, files)))
     manifest = file_digest(folder / MANIFEST)
@@ -55,6 +68,27 @@ def write_contents(
     envelope = sign(canonical_bytes(statement(attested)), signers)
     (folder / ATTESTATION).write_bytes(canonical_bytes(envelope))
     return manifest
+
+
+def report(public: Public, table: Table) -> str:
+    """`report-partner.html`: what the released table holds, drawn from that table and its public schema alone."""
+    heading = Heading(
+        release=public.release,
+        title=public.title,
+        partner=public.partner,
+        generator=public.generator,
+        policy=public.terms.name,
+        claim=public.claim,
+        made_at=public.made_at,
+        mix=shares_in_words(public.weights),
+    )
+    rulings = [
+        PublicRuling(rule=rule.rule, subject=subject, limit=rule.limit, ruling=Ruling.MET)
+        for rule in public.rules
+        for subject in rule.subjects or ("",)
+    ]
+    # Of the public schema: slices and constraints that speak of a column that does not leave are not named.
+    return partner_report(heading, Table(public.schema, table.columns, table.units), rulings)
 
 
 def attested_of(public: Public, subjects: dict[str, str]) -> Attested:
@@ -76,6 +110,7 @@ def attested_of(public: Public, subjects: dict[str, str]) -> Attested:
             "gate": str(public.mode),
             "verdict": "met",
             "rules": len(public.rules),
+            **({"mix": dict(public.weights)} if public.weights else {}),
             "approvals": public.approvals,
             "expires": public.expires_at.isoformat(timespec="seconds"),
             "generator": {"name": public.generator, "version": public.generator_version},

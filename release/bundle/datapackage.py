@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from release.bundle.data_file import DATE_FORMAT, DATETIME_FORMAT, DataFormat, safe_cell
+from release.bundle.public import mix_words
 from release.data.schema import OUTSIDE_LEVEL, Categories, ColumnKind, ColumnSpec, Range
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def datapackage(
         "title": public.title,
         "description": (
             "Synthetic data made under differential privacy. No row is a record of a real person. See card.html."
+            + (f" {mix_words(public)}" if public.weights else "")
         ),
         "created": public.made_at.isoformat(timespec="seconds"),
         "licenses": [

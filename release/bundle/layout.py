@@ -16,6 +16,7 @@ from release.errors import VerificationError
 MANIFEST: Final = "manifest.json"
 ATTESTATION: Final = "attestation.dsse.json"
 CARD: Final = "card.html"
+REPORT: Final = "report-partner.html"
 DATAPACKAGE: Final = "datapackage.json"
 CROISSANT: Final = "croissant.json"
 REGISTRY_ENTRY: Final = "deployment-registry.json"

@@ -11,9 +11,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from release.canonical import Sha256
+from release.data.mix import shares_in_words
 from release.data.schema import Provenance, Schema, Unit, columns_of
 from release.data.surrogates import surrogate_columns
 from release.records import (
@@ -27,6 +28,9 @@ from release.records import (
     Task,
     Verdict,
 )
+
+if TYPE_CHECKING:
+    from release.quality.sweep import Recommendation
 
 PUBLIC_ANSWERS: Final = {
     "kind": "Which kind of rows (simulated, generated, augmented)",
@@ -87,7 +91,8 @@ class Public:
         terms: the policy's name, version and digest. rules: what was met.
         candidate: digest of the candidate record (which holds keyed digests, so nothing can be guessed from it).
         answers: question and answer, public ones only.
-        recommended_share: recommended largest share of synthetic rows in training, where a sweep is on file.
+        weights: the mix of slices that the request asked for, shares of the synthetic rows; {} for none.
+        recommendation: how much of a training set may be synthetic, coarse, where a sweep is on file; outside ε.
         rows: number of synthetic rows.
         approvals: how many people approved.
         made_at: when the table was made. cleared_at: when it was let through.
@@ -109,7 +114,8 @@ class Public:
     rules: tuple[PublicRule, ...]
     candidate: Sha256
     answers: tuple[tuple[str, str], ...]
-    recommended_share: float | None
+    weights: dict[str, float]
+    recommendation: Recommendation | None
     rows: int
     approvals: int
     made_at: datetime
@@ -133,6 +139,33 @@ def gate_words(public: Public) -> str:
     return (
         f"{words} This is try {tries}: the tables made before it were charged too and stayed inside, and which one left was decided by "
         f"tests on the exact real rows. The stated ε is of one table by itself; that choice between {tries} is outside of it."
+    )
+
+
+def mix_words(public: Public) -> str:
+    """What a mix that was asked for means for whoever counts in the table; nothing where none was."""
+    if not public.weights:
+        return ""
+    return (
+        f"The mix of this table was asked for: {shares_in_words(public.weights)}. These are shares of the synthetic rows, named beforehand; "
+        "they say nothing about how frequent these groups are in the real population, and no overall rate should be read off this table without "
+        "weighting the groups back."
+    )
+
+
+def recommendation_words(public: Public) -> str:
+    """What training on the table is recommended for, with where the number comes from; nothing where no sweep is on file."""
+    found = public.recommendation
+    if found is None:
+        return ""
+    told = (
+        f"let synthetic rows be at most {found.share:.0%} of the training rows"
+        if found.share > 0
+        else "use real rows where you have them: no share of synthetic rows could be shown to be harmless"
+    )
+    return (
+        f"To train a model of {found.target}, {told}. This one value, of five possible ones (0, 25, 50, 75, 100 %), comes from tests on the exact "
+        "real rows and is outside ε."
     )
 
 

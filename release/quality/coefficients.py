@@ -19,7 +19,7 @@ from release.data.table import Table
 from release.protocols import Arena, Progress, no_progress
 from release.quality.features import Encoding, FloatArray, lay_encoding
 from release.quality.ground import Findings, Part, Pen, over_parts
-from release.quality.intervals import IntArray, measured, too_few
+from release.quality.intervals import IntArray, measured, resample, too_few
 from release.quality.models import Target, declared_tasks, lay_target, thin
 from release.records import Exhibit, NotMeasured, ProbeReport, Task
 
@@ -181,7 +181,7 @@ def _measure_part(part: Part, task: Task, rng: np.random.Generator) -> Findings:
     plain = overlaps(one, two)
     draws, agreements, halves = [], [], []
     for _ in range(REPEATS):
-        again = design.regress(_resample(real, rng)), design.regress(_resample(synthetic, rng))
+        again = design.regress(resample(real, rng)), design.regress(resample(synthetic, rng))
         draws.append(float(overlaps(*again).mean()))
         same, clear = same_signs(one, again[1])
         agreements.append(same / clear if clear else 1.0)
@@ -255,18 +255,6 @@ def _lay(
         return NotMeasured(reason="the release has one value of the target only")
     design = lay_design(target, real, thinned)
     return design if isinstance(design, NotMeasured) else (design, real, thinned)
-
-
-def _resample(table: Table, rng: np.random.Generator) -> Table:
-    """A bootstrap sample by unit; each drawn unit is a unit of its own."""
-    order = np.argsort(table.units, kind="stable")
-    _, starts, counts = np.unique(table.units[order], return_index=True, return_counts=True)
-    drawn = rng.integers(0, len(starts), size=len(starts))
-    sizes = counts[drawn]
-    offsets = np.repeat(starts[drawn] - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
-    rows = order[np.arange(int(sizes.sum())) + offsets]
-    taken = table.take(rows)
-    return Table(taken.schema, taken.columns, np.repeat(np.arange(len(drawn)), sizes))
 
 
 def _picture(design: Design, real: Regression, synthetic: Regression, plain: FloatArray) -> Exhibit:

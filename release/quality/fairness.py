@@ -3,9 +3,8 @@
 Rules: gradient boosting on both sides, tested on the controls; a person is selected where the predicted probability of the rarest class is above its
 real share; demographic parity: a subgroup's share selected less everybody else's; equalised odds: the larger of the
 differences in true and in false positive rate; calibration: mean prediction less outcome rate in the subgroup. Each
-figure is |gap, synthetic-trained| − |gap, real-trained|, so positive is amplification; the worst subgroup counts. Intervals (which do
-not hold the variance of refitting):
-paired bootstrap of the holdout by unit. Numeric targets and subgroups under `FEWEST_IN_GROUP` holdout units are not measured.
+figure is |gap, synthetic-trained| − |gap, real-trained|, so positive is amplification; the worst subgroup counts. Intervals: paired
+bootstrap of the holdout by unit, and refits as in `release.quality.tstr`. Numeric targets and subgroups under `FEWEST_IN_GROUP` holdout units are not measured.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from release.protocols import Arena, Progress, no_progress
 from release.quality.features import FloatArray
 from release.quality.ground import Pen, groups, protected, real_table
-from release.quality.intervals import bootstrap_weights, from_replicates
+from release.quality.intervals import bootstrap_weights, with_refits
 from release.quality.models import Family, declared_tasks
 from release.quality.tstr import Trial, run_trial
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
@@ -27,6 +26,7 @@ from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeRepor
 FEWEST_IN_GROUP = 100
 REPEATS = 200
 _METRICS = ("demographic_parity_amplification", "equalised_odds_amplification", "calibration_amplification")
+_REFERENCE = "0: as unequal as the model trained on real rows"
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -82,10 +82,13 @@ def _judge(pen: Pen, trial: Trial, arena: Arena, rng: np.random.Generator) -> Pr
     worst: dict[str, tuple[str, Measured]] = {}
     for column, level, inside in _subgroups(trial):
         gaps = [gap_of(inside, hit, side, side > share, weights) for side in sides]
+        again = _refitted(trial, inside, hit, share)
         rows.append([f"{column} = {level}", *(float(gaps[side][k][0]) for k in range(3) for side in (0, 1))])
-        for metric, one, two in zip(_METRICS, *gaps, strict=True):
+        for number, metric in enumerate(_METRICS):
+            one, two = gaps[0][number], gaps[1][number]
             change = np.abs(two) - np.abs(one)
-            figure = from_replicates(float(change[0]), change[1:], len(np.unique(units[inside])))
+            refits = np.abs(again[1][:, number]) - np.abs(again[0][:, number])
+            figure = with_refits(float(change[0]), change[1:], refits, len(np.unique(units[inside])))
             key = f"{metric}|{column}"
             if isinstance(figure, Measured) and (
                 key not in worst or figure.estimate > worst[key][1].estimate
@@ -97,14 +100,27 @@ def _judge(pen: Pen, trial: Trial, arena: Arena, rng: np.random.Generator) -> Pr
             for key, (_, figure) in worst.items()
             if key.startswith(f"{metric}|")
         }
-        evidence += [pen(metric, column, figure) for column, figure in known.items()]
+        evidence += [pen(metric, column, figure, _REFERENCE) for column, figure in known.items()]
         if known:
             column = max(known, key=lambda key: known[key].estimate)
-            evidence.append(pen(metric, "", known[column], f"worst column: {column}"))
+            evidence.append(pen(metric, "", known[column], f"worst column: {column}; {_REFERENCE}"))
         else:
             reason = f"no protected subgroup has {FEWEST_IN_GROUP} holdout units with both outcomes"
             evidence += pen.none((metric,), "", reason, FEWEST_IN_GROUP)
     return ProbeReport(evidence=tuple(evidence), exhibits=_picture(rows))
+
+
+def _refitted(trial: Trial, inside: BoolArray, hit: BoolArray, share: float) -> tuple[FloatArray, FloatArray]:
+    """The three gaps of every refit, shape (refits, 3), of the real and of the synthetic side."""
+    wanted = len(trial.target.classes) - 1
+    plain = np.ones((1, len(hit)))
+
+    def gaps(predicted: FloatArray) -> FloatArray:
+        chosen = predicted[:, wanted]
+        return np.concatenate(gap_of(inside, hit, chosen, chosen > share, plain))
+
+    family = Family.GRADIENT_BOOSTING
+    return trial.over_refits(family, gaps, real=True), trial.over_refits(family, gaps, real=False)
 
 
 def gap_of(

@@ -1,11 +1,12 @@
 """Intervals: one-sided 95 % ends, by privacy unit.
 
 Rules: every variance is clustered by unit (rows of one person are not independent); an interval is cut to the range
-the figure can have; what has too few units is `NotMeasured`. This module does not resample tables: it gives weights.
+the figure can have; what has too few units is `NotMeasured`.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from release.data.table import Table
 from release.records import Measured, NotMeasured
 
 FloatArray = npt.NDArray[np.float64]
@@ -80,6 +82,47 @@ def from_replicates(estimate: float, replicates: FloatArray, trials: int) -> Mea
     return Measured(
         estimate=estimate, low=min(estimate, float(low)), high=max(estimate, float(high)), trials=trials
     )
+
+
+def with_refits(
+    estimate: float, replicates: FloatArray, refits: FloatArray, trials: int
+) -> Measured | NotMeasured:
+    """As `from_replicates`, with the spread of the figure over refits (k,) on top: the two half-widths add in squares.
+
+    The refits' standard deviation rests on k − 1 degrees of freedom, so its half-width is Student's.
+    """
+    found = from_replicates(estimate, replicates, trials)
+    if isinstance(found, NotMeasured):
+        return found
+    if len(refits) < 2 or not np.all(np.isfinite(refits)):
+        return NotMeasured(reason="the figure is not finite on some refits")
+    reach = _student(len(refits) - 1) * float(refits.std(ddof=1))
+    return Measured(
+        estimate=estimate,
+        low=estimate - math.hypot(estimate - found.low, reach),
+        high=estimate + math.hypot(found.high - estimate, reach),
+        trials=trials,
+    )
+
+
+@functools.cache
+def _student(freedom: int) -> float:
+    """95 % point of Student's t."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.95, freedom))
+
+
+def resample(table: Table, rng: np.random.Generator, units: int | None = None) -> Table:
+    """A bootstrap sample of `units` units (as many as there are where None); each drawn unit is a unit of its own."""
+    order = np.argsort(table.units, kind="stable")
+    _, starts, counts = np.unique(table.units[order], return_index=True, return_counts=True)
+    drawn = rng.integers(0, len(starts), size=len(starts) if units is None else units)
+    sizes = counts[drawn]
+    offsets = np.repeat(starts[drawn] - np.concatenate([[0], np.cumsum(sizes)[:-1]]), sizes)
+    rows = order[np.arange(int(sizes.sum())) + offsets]
+    taken = table.take(rows)
+    return Table(taken.schema, taken.columns, np.repeat(np.arange(len(drawn)), sizes))
 
 
 def bootstrap_weights(units: IntArray, repeats: int, rng: np.random.Generator) -> Iterator[FloatArray]:

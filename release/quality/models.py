@@ -1,7 +1,7 @@
 """The prediction models that utility is measured with: three families, one way to fit and score each.
 
 Rules: settings are fixed here and the same for real and synthetic training rows; classes and the scale of a numeric target are
-fixed by the real training rows; at most `MODEL_ROWS` rows are used, drawn by unit. scikit-learn does the fitting.
+fixed by the real training rows; at most `Target.most_rows` rows are used, drawn by unit. scikit-learn does the fitting.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ FloatArray = npt.NDArray[np.float64]
 
 MODEL_ROWS = 30_000
 """Most rows a model is trained on; larger tables are thinned by unit and the evidence's note says so."""
+MODEL_CELLS = 450_000
+"""Most cells (rows × features) a model is trained on: the time of a fit goes with them."""
+FEWEST_MODEL_ROWS = 5_000
 FEWEST_IN_CLASS = 20
 """A class with fewer units in the real training rows, or in the holdout, is left out of the task."""
 SKEWED = 1.5
@@ -56,6 +59,11 @@ class Target:
     features: tuple[str, ...]
     classes: tuple[str, ...]
     logarithm: bool = False
+
+    @property
+    def most_rows(self) -> int:
+        """Most rows that a model of this target is trained on."""
+        return max(FEWEST_MODEL_ROWS, min(MODEL_ROWS, MODEL_CELLS // len(self.features)))
 
     @property
     def score_name(self) -> str:

@@ -15,14 +15,18 @@ from markupsafe import Markup, escape
 
 from release.records import Exhibit
 
-INK, SOFT, GRID, MAIN, OTHER = "#1b1f24", "#57606a", "#d0d7de", "#0b5cad", "#b35900"
+INK, SOFT, GRID = "var(--ink, #1b1f24)", "var(--soft, #57606a)", "var(--line, #d0d7de)"
+MAIN, OTHER = "var(--mark, #0b5cad)", "var(--other, #b35900)"
+"""The page's own colours, which follow its light and dark themes; what stands alone is light."""
+ON_PALE = "#1b1f24"
+"""Text in a pale cell of a matrix, which is pale in either theme."""
 _SERIES = (
     (MAIN, ""),
     (OTHER, "6 3"),
-    ("#3d7a3a", "2 3"),
-    ("#7a3d78", "9 3 2 3"),
-    ("#57606a", "1 3"),
-    ("#8a1f2d", "4 2"),
+    ("var(--s3, #3d7a3a)", "2 3"),
+    ("var(--s4, #7a3d78)", "9 3 2 3"),
+    ("var(--s5, #57606a)", "1 3"),
+    ("var(--s6, #8a1f2d)", "4 2"),
 )
 _WIDTH = 720.0
 _LABEL = 210.0
@@ -283,7 +287,7 @@ def _matrix(title: str, data: Mapping[str, Any]) -> Markup:
                 f"<title>{escape(label)} × {escape(labels[b])}: {number(value)}</title></rect>"
             )
             if abs(float(value)) >= shown:
-                colour = "#ffffff" if depth > 0.5 else INK
+                colour = "#ffffff" if depth > 0.5 else ON_PALE
                 body.append(
                     _text(
                         _LABEL + (b + 0.5) * cell,

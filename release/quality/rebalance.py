@@ -24,10 +24,10 @@ from release.quality.ground import BoolArray, Part, Pen, real_table, slice_mask,
 from release.quality.intervals import (
     FEWEST_UNITS,
     bootstrap_weights,
-    from_replicates,
     measured,
     too_few,
     variance_of_mean,
+    with_refits,
 )
 from release.quality.marginals import PAIR_CELLS, Distances, distances, pairs_of
 from release.quality.models import Family, declared_tasks
@@ -328,15 +328,24 @@ def _scores(
     if count < FEWEST_UNITS:
         return NotMeasured(reason=f"{count} holdout units (at least {FEWEST_UNITS})", needed=FEWEST_UNITS)
     weights = np.concatenate([np.ones((1, len(where))), *bootstrap_weights(units, REPEATS, rng)])
-    found = [
-        trial.target.score(trial.synthetic[Family.GRADIENT_BOOSTING][where], trial.truth[where], weights)
-        for trial in trials
-    ]
-    change = found[1] - found[0]
+    family = Family.GRADIENT_BOOSTING
+    truth = trials[0].truth[where]
+    sampled, refitted = [], []
+    for trial in trials:
+        score = trial.target.score
+        sampled.append(score(trial.synthetic[family][where], truth, weights))
+        refitted.append(
+            trial.over_refits(
+                family,
+                lambda one, score=score: score(one[where], truth, weights[:1])[0],  # type: ignore[misc]
+                real=False,
+            )
+        )
+    change = sampled[1] - sampled[0]
     return (
-        from_replicates(float(found[0][0]), found[0][1:], count),
-        from_replicates(float(found[1][0]), found[1][1:], count),
-        from_replicates(float(change[0]), change[1:], count),
+        with_refits(float(sampled[0][0]), sampled[0][1:], refitted[0], count),
+        with_refits(float(sampled[1][0]), sampled[1][1:], refitted[1], count),
+        with_refits(float(change[0]), change[1:], refitted[1] - refitted[0], count),
     )
 
 

@@ -56,6 +56,7 @@ class Heading:
         policy: name of the policy.
         claim: the privacy claim; None for what can never leave.
         made_at: when the candidate was made.
+        mix: the mix of slices that was asked for, in words; "" for none.
     """
 
     release: str
@@ -65,6 +66,7 @@ class Heading:
     policy: str
     claim: PrivacyCost | None
     made_at: dt.datetime
+    mix: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,9 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from release.bundle import card as cards
+from release.bundle.contents import attested_of, report
 from release.bundle.data_file import DataFormat, frame_of, safe_cell, write_data
-from release.bundle.datapackage import slug
-from release.bundle.layout import ATTESTATION, CARD, CROISSANT, DATAPACKAGE, REGISTRY_ENTRY, SCHEMA
+from release.bundle.datapackage import datapackage, slug
+from release.bundle.layout import ATTESTATION, CARD, CROISSANT, DATAPACKAGE, REGISTRY_ENTRY, REPORT, SCHEMA
+from release.bundle.manifest import Listed
 from release.bundle.public import (
     GATE_WORDS,
     PUBLIC_ANSWERS,
@@ -37,6 +39,7 @@ from release.bundle.signing import read_trust
 from release.data.schema import OUTSIDE_LEVEL
 from release.data.schema_file import load_schema
 from release.data.sources import read_table
+from release.quality.sweep import Recommendation
 from release.records import Accountant, GateMode, Kind
 from tests.policies.cases import claim
 from tests.release.bundle.scene import CANARIES, FORMULA, MARKUP, schema, table
@@ -74,7 +77,7 @@ def _bytes_of_everything(path: Path) -> dict[str, bytes]:
 def test_no_canary_leaves(bundles, name: str):
     """Paths, comments, people, scores, notes, exhibits, seeds, real values, unused levels, exact counts, the key."""
     everything = _bytes_of_everything(bundles[name])
-    assert len(everything) >= 9
+    assert len(everything) >= 10
     for file, content in everything.items():
         for canary in CANARIES:
             assert canary.encode() not in content, f"{canary} in {file}"
@@ -95,6 +98,7 @@ def test_only_what_is_on_the_list(form):
     expected = {
         f"data/{data}",
         CARD,
+        REPORT,
         DATAPACKAGE,
         CROISSANT,
         REGISTRY_ENTRY,
@@ -368,10 +372,44 @@ def test_the_card_says_what_it_must(form):
 
 
 def test_the_card_shows_a_recommended_share_as_outside_epsilon(case_public):
-    page = cards.card(replace(case_public, recommended_share=0.4), "data/x.parquet")
-    assert "at most 40 % of the mix" in page
-    assert "outside ε" in page
-    assert "of the mix" not in cards.card(case_public, "data/x.parquet")
+    page = cards.card(
+        replace(case_public, recommendation=Recommendation(share=0.5, target="<again>")), "data/x.parquet"
+    )
+    assert "at most 50% of the training rows" in page
+    assert "model of &lt;again&gt;" in page
+    assert "outside ε" in page.partition("training rows")[2]
+    assert "of the training rows" not in cards.card(case_public, "data/x.parquet")
+    none = replace(case_public, recommendation=Recommendation(share=0.0, target="again"))
+    assert "no share of synthetic rows could be shown to be harmless" in cards.card(none, "data/x.parquet")
+
+
+def test_a_mix_that_was_asked_for_is_said_wherever_the_table_is_described(case_public, approved):
+    scene, _ = approved
+    public = replace(case_public, weights={"<old>": 0.3})
+    made = table(schema(), 300, town="Springfield", seed=5)
+    for page in (cards.card(public, "data/x.parquet"), report(public, made)):
+        assert "&lt;old&gt; 30 %, the rest 70 %" in page
+        assert "weighting the groups back" in page
+    listed = Listed(sha256="0" * 64, size=1)
+    package = datapackage(public, frame_of(made), "data/x.csv", listed, DataFormat.CSV)
+    assert "<old> 30 %" in package["description"]
+    assert attested_of(public, {}).details["mix"] == {"<old>": 0.3}
+    assert "mix" not in attested_of(case_public, {}).details
+    for page in (cards.card(case_public, "data/x.parquet"), report(case_public, made)):
+        assert "mix" not in page
+    del scene
+
+
+def test_the_report_stands_alone_and_names_only_what_leaves(bundles):
+    page = (bundles["parquet"] / REPORT).read_text(encoding="utf-8")
+    assert "default-src 'none'" in page
+    assert "<script" not in page
+    assert MARKUP not in page
+    assert "best membership attack" in page
+    assert ">met<" in page
+    assert "Not let through" not in page
+    assert "name CANARY" not in page
+    assert page.count("<figure>") == 8
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from release.bundle import export as exporting
 from release.bundle.clearing import QUESTIONS, Case, clear
 from release.bundle.export import Wanted, export
 from release.bundle.verify import verify
-from release.canonical import KeyedDigest, Sha256, keyed_digest
+from release.canonical import KeyedDigest, Sha256, digest, keyed_digest
 from release.errors import (
     FaultError,
     GateError,
@@ -27,7 +27,8 @@ from release.errors import (
     ReleaseError,
     TransitionError,
 )
-from release.records import EvidenceSet, Kind, Person, Purpose, Ruling
+from release.quality.sweep import Recommendation
+from release.records import EvidenceSet, GateMode, Kind, Person, Purpose, Ruling
 from release.workflow.dossier import Sweep
 from release.workflow.transitions import State
 from tests.policies.cases import GOOD_CONTROLS, GOOD_FIGURES
@@ -569,7 +570,8 @@ SPOILT = {
 def test_a_case_that_is_all_right_is_cleared(case: Case):
     public, table = clear(case, issuer=ISSUER, sweeps=())
     assert public.rows == len(table) == 300
-    assert public.recommended_share is None
+    assert public.recommendation is None
+    assert public.weights == {}
 
 
 @pytest.mark.parametrize("name", SPOILT)
@@ -655,19 +657,37 @@ def test_a_candidate_with_other_rows_than_recorded(case: Case, approved):
         clear(dataclasses.replace(case, clearance=clearance), issuer=ISSUER, sweeps=())
 
 
-def test_the_recommended_share_comes_from_the_last_sweep_that_has_one(case: Case):
-    base = sweep_of(case, 0.314159)
-    odd = [sweep_of(case, value) for value in ("x", 7.0, None)]
-    assert clear(case, issuer=ISSUER, sweeps=(base, *odd))[0].recommended_share == 0.31
+def test_the_recommended_share_comes_from_the_last_usable_sweep_of_this_candidate(case: Case):
+    base = sweep_of(case, 0.614159)
+    odd = [sweep_of(case, value) for value in ("x", 7.0, -0.1, None, True, float("nan"))]
+    lost = dataclasses.replace(base, result={"cap": 1.0})
+    other = dataclasses.replace(sweep_of(case, 1.0), candidate=Sha256("0" * 64))
+    found = clear(case, issuer=ISSUER, sweeps=(base, *odd, lost, other))[0].recommendation
+    assert found == Recommendation(share=0.5, target="again")
 
 
-def sweep_of(case: Case, share: object) -> Sweep:
+@pytest.mark.parametrize(
+    ("cap", "share"), [(0, 0.0), (0.1, 0.0), (0.25, 0.25), (0.7499, 0.5), (0.75, 0.75), (1, 1.0)]
+)
+def test_the_recommended_share_is_one_of_five(case: Case, cap, share):
+    found = clear(case, issuer=ISSUER, sweeps=(sweep_of(case, cap),))[0].recommendation
+    assert found.share == share
+
+
+def test_beside_a_covered_gate_no_figure_stands_that_is_not(case: Case):
+    sweep = sweep_of(case, 0.5)
+    for mode in GateMode:
+        found = clearing._recommended((sweep,), sweep.candidate, mode)
+        assert (found is None) is (mode is GateMode.COVERED)
+
+
+def sweep_of(case: Case, cap: object) -> Sweep:
     return Sweep(
         release=case.clearance.candidate.release,
         turn=1,
-        candidate=Sha256("0" * 64),
+        candidate=digest(case.clearance.candidate),
         mix=Sha256("0" * 64),
-        result={"recommended_share": share},
+        result={"cap": cap, "mix": {"plan": {"task": {"target": "again"}}}},
         by=ANNA,
         at=case.clearance.cleared_at,
     )

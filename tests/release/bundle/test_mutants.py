@@ -19,6 +19,7 @@ import pytest
 from securesystemslib.signer import CryptoSigner
 
 from release.errors import InputError, ReleaseError, VerificationError
+from release.records import GateMode
 from tests.mutation import load_as, served, survivors
 from tests.release.bundle import test_export as exports
 from tests.release.bundle import test_verify as verifies
@@ -85,13 +86,18 @@ def test_no_mutant_of_the_last_door_survives(case, approved):
         other = dataclasses.replace(charge, id="ledger:99", release="another-1")
         module.clear(dataclasses.replace(case, charges=(other, charge)), issuer=ISSUER, sweeps=())
         module._objects_are_whole(exports.changed(case, "candidate", model=""))
-        sweep = exports.sweep_of(case, 0.314159)
+        candidate = exports.sweep_of(case, 0.25).candidate
         odd = [exports.sweep_of(case, value) for value in ("x", 7.0, -0.1, None)]
-        shares = [module._recommended((exports.sweep_of(case, share),)) for share in (0, 1, 1.01)]
+        foreign = dataclasses.replace(exports.sweep_of(case, 1.0), candidate="0" * 64)
+        said = [
+            module._recommended((exports.sweep_of(case, 0.3), *odd, foreign), candidate, mode)
+            for mode in (GateMode.UNCOVERED, GateMode.COVERED_EXCEPT_ATTACKS, GateMode.COVERED)
+        ]
+        of_this = module.clear(case, issuer=ISSUER, sweeps=(exports.sweep_of(case, 0.8),))[0].recommendation
         return (
-            public.recommended_share is None
-            and module._recommended((sweep, *odd)) == 0.31
-            and shares == [0.0, 1.0, None]
+            public.recommendation is None
+            and [found.share if found else None for found in said] == [0.25, 0.25, None]
+            and of_this.share == 0.75
             and all(
                 _refuses(error, says, lambda spoil=spoil: module.clear(spoil(case), issuer=ISSUER, sweeps=()))
                 for error, says, spoil in exports.SPOILT.values()
@@ -195,7 +201,7 @@ def test_no_mutant_of_the_verifier_survives(built, bundles, refused, tmp_path, r
         loose = module.verify(bundles["tar"], anybody)
         return (
             (report.release, report.policy, report.policy_version) == (built.release, "internal-dev", "1")
-            and (report.partner, report.gate, report.files, report.threshold) == (PARTNER, "uncovered", 8, 1)
+            and (report.partner, report.gate, report.files, report.threshold) == (PARTNER, "uncovered", 9, 1)
             and loose.signers == ("desk 1",)
             and _limits_hold()
             and all(

@@ -38,7 +38,7 @@ def test_a_good_bundle(bundles, trust):
         assert report.gate == "uncovered"
         assert report.claim["unit"] == "patient"
         assert datetime.fromisoformat(report.expires) > datetime.fromisoformat(report.time)
-        assert (report.signers, report.threshold, report.files) == (("desk 1",), 1, 8)
+        assert (report.signers, report.threshold, report.files) == (("desk 1",), 1, 9)
 
 
 def test_folder_and_tar_hold_the_same(bundles, trust):
@@ -523,10 +523,10 @@ def test_age_files(bundles, tmp_path, trust):
     archive.encrypt_file(bundles["tar"], sealed, (str(identity.to_public()),))
     key = tmp_path / "key.txt"
     key.write_text(str(identity))
-    assert verify(sealed, trust, identity=key).files == 8
+    assert verify(sealed, trust, identity=key).files == 9
     armoured = tmp_path / "armoured.age"
     armoured.write_bytes(pyrage.encrypt(bundles["tar"].read_bytes(), [identity.to_public()], armored=True))
-    assert verify(armoured, trust, identity=key).files == 8
+    assert verify(armoured, trust, identity=key).files == 9
     data = bytearray(sealed.read_bytes())
     for place in (30, len(data) // 2, len(data) - 1):
         broken = bytearray(data)
@@ -577,7 +577,7 @@ def test_ssh_keys(bundles, tmp_path, trust):
     key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
     sealed = tmp_path / "bundle.age"
     archive.encrypt_file(bundles["tar"], sealed, (public,))
-    assert verify(sealed, trust, identity=key).files == 8
+    assert verify(sealed, trust, identity=key).files == 9
 
 
 # ---------------------------------------------------------------------------------------------- limits and names

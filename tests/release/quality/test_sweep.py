@@ -15,7 +15,16 @@ from release.quality.models import Family
 from release.quality.provenance import may_source, released, require_source
 from release.quality.questions import QUESTIONS, for_card, require_answers, required_of
 from release.quality.references import independent_columns
-from release.quality.sweep import Mix, Mixing, Sweep, SweepPlan, require_unchanged, run_sweep
+from release.quality.sweep import (
+    Mix,
+    Mixing,
+    Recommendation,
+    Sweep,
+    SweepPlan,
+    for_partner,
+    require_unchanged,
+)
+from release.quality.sweep_run import _cap, run_sweep
 from release.records import Kind, Measured, NotMeasured, Purpose, Task
 from tests.release.quality.build import figures, people
 
@@ -202,3 +211,28 @@ def test_questions_that_must_be_answered():
             require_answers(answers, Purpose.TRAINING, COLLECTED)
     card = for_card({**ANSWERS, "cold-start": " "})
     assert [answer for _, answer in card] == list(ANSWERS.values())
+
+
+def test_the_cap_lies_between_what_is_shown_harmless_and_what_is_not_shown_harmful():
+    def gain(low, high):
+        return Measured(estimate=(low + high) / 2, low=low, high=high, trials=5)
+
+    gains = {0.0: gain(0, 0), 0.25: gain(-0.01, 0.01), 0.5: gain(-0.05, 0.0), 0.75: gain(-0.09, -0.03)}
+    assert _cap(gains, lambda one: one.low >= -0.02) == 0.25
+    assert _cap(gains, lambda one: one.high >= -0.02) == 0.5
+    sweep = sweep_of(good, ratios=(0.0, 0.5, 1.0))
+    assert sweep.cap <= sweep.cap_at_most
+    found = figures(sweep.report())["recommended_cap", ""]
+    assert (found.low, found.high) == (sweep.cap, sweep.cap_at_most)
+
+
+def test_the_partner_learns_one_of_five_shares_and_the_target():
+    sweep = dataclasses.replace(sweep_of(good, ratios=(0.0, 1.0)), cap=0.6)
+    assert for_partner(to_json(sweep)) == Recommendation(share=0.5, target="ill")
+    for odd in (
+        {},
+        {"cap": 0.5},
+        {"cap": 0.5, "mix": None},
+        {"cap": 0.5, "mix": {"plan": {"task": {"target": 3}}}},
+    ):
+        assert for_partner(odd) is None
