@@ -76,6 +76,10 @@ def measure_speeds(arguments: argparse.Namespace) -> None:
             figures = {"failed": str(reason)}
             print(f"  {name}: {reason}", flush=True)
         RESULTS.add(key, figures, load=load_before)
+        for generator, fit in figures.get("fits", {}).items():
+            if generator in PEERS:
+                peer = Key(table="adult", epsilon=1.0, generator=generator, version=version(generator))
+                RESULTS.add(peer, fit, load=load_before)
 
 
 def main() -> None:
