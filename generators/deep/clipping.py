@@ -3,7 +3,9 @@
 For a layer z = W·a + b and a unit with tokens t (its rows, several views of a row), the gradient of the unit's loss is Σ_t g_t a_tᵀ for W
 and Σ_t g_t for b, g_t being the loss's gradient in z_t. Its squared norm is Σ_{t,t'} (g_t·g_t')(a_t·a_t' + 1): the ghost norm
 (2009.03106, 2205.10683). With the units' clipping factors c_u known, the clipped sums are Σ c_u g_t a_tᵀ from the same a and g
-(book-keeping, 2210.00038), so that one backward pass, of activations only, serves both. Tests compare it with Opacus' gradients
+(book-keeping, 2210.00038), so that one backward pass, of activations only, serves both. A layer whose weights are masked (`masked`) has
+Σ_{ij} M_ij (g_i a_j)² for a token, which is a matrix product too; over several tokens of a unit the norms of each are added up, which
+bounds the norm of their sum. Tests compare it with Opacus' gradients
 sample by sample and with one backward pass a unit.
 
 Numbers are float32: a clipped norm may pass the bound by rounding. `HEADROOM` is what the noise is larger by on that account.
@@ -11,6 +13,7 @@ Numbers are float32: a clipped norm may pass the bound by rounding. `HEADROOM` i
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -118,21 +121,60 @@ class ClippedSum:
         with torch.no_grad():
             squared = torch.zeros(len(losses), device=losses.device)
             for layer, a, g in kept:
-                squared += _squared_norms(a, g, bias=layer.bias is not None)
+                mask = getattr(layer, "mask", None)
+                squared += (
+                    _squared_norms(a, g, bias=layer.bias is not None)
+                    if mask is None
+                    else _squared_bounds(a, g, mask, bias=layer.bias is not None)
+                )
             norms = squared.clamp(min=0.0).sqrt()
             factors = (self._clip / norms.clamp(min=self._clip))[:, None, None]
             for layer, a, g in kept:
                 weighted = (g * factors).flatten(0, 1)
-                self.sums[layer.weight] += weighted.T @ a.flatten(0, 1)
+                weights = weighted.T @ a.flatten(0, 1)
+                mask = getattr(layer, "mask", None)
+                self.sums[layer.weight] += weights if mask is None else weights * mask
                 if layer.bias is not None:
                     self.sums[layer.bias] += weighted.sum(dim=0)
         return norms
+
+
+@functools.cache
+def masked_linear() -> type:
+    """The class of a linear layer of which only some weights exist: `MaskedLinear(mask, bias=True)`, mask (out, in) of 0 and 1."""
+    import torch
+
+    class MaskedLinear(torch.nn.Linear):
+        """See `masked_linear`."""
+
+        mask: torch.Tensor
+
+        def __init__(self, mask: torch.Tensor) -> None:
+            super().__init__(mask.shape[1], mask.shape[0])
+            self.register_buffer("mask", mask.float())
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's name
+            return torch.nn.functional.linear(input, self.weight * self.mask, self.bias)
+
+    return MaskedLinear
 
 
 def _tokens(tensor: torch.Tensor) -> torch.Tensor:
     """(units, features) or (units, tokens, features) → (units, tokens, features), float32."""
     tensor = tensor.float()
     return tensor if tensor.dim() == 3 else tensor.unsqueeze(1)
+
+
+def _squared_bounds(a: torch.Tensor, g: torch.Tensor, mask: torch.Tensor, *, bias: bool) -> torch.Tensor:
+    """(Σ_t √(Σ_{ij} M_ij g_ti² a_tj² + bias · |g_t|²))² of each unit, shape (units,); exact for one token."""
+    g2 = g * g
+    token = ((g2 @ mask) * (a * a)).sum(dim=2)
+    if bias:
+        token = token + g2.sum(dim=2)
+    if a.shape[1] == 1:
+        return token[:, 0]
+    found: torch.Tensor = token.sqrt().sum(dim=1) ** 2
+    return found
 
 
 def _squared_norms(a: torch.Tensor, g: torch.Tensor, *, bias: bool) -> torch.Tensor:

@@ -43,9 +43,9 @@ _LINEAR = {Mechanism.DISCRETE_GAUSSIAN, Mechanism.GAUSSIAN, Mechanism.EXPONENTIA
 
 _CONTINUOUS = {Mechanism.GAUSSIAN, Mechanism.POISSON_GAUSSIAN}
 
-LARGEST_SAMPLED_ORDER = 512.0
-"""The sampled Gaussian's curve is evaluated up to this order (its cost grows with it) and is infinite, which is
-sound, above."""
+SMALLEST_SAMPLED_ORDER, LARGEST_SAMPLED_ORDER = 1.5, 512.0
+"""The sampled Gaussian's curve is evaluated between these orders and is infinite, which is sound, outside: below, its series
+converge slowly, and only an ε above 100 has its optimum there; above, its cost grows with the order."""
 
 _SMALLEST_ORDER = 1.01
 """dp-accounting converts orders above this one only."""
@@ -276,7 +276,8 @@ def _one(mechanism: Mechanism, parameter: float, rate: float) -> Curve:
             curve = compose(ORDERS, dp_accounting.GaussianDpEvent(parameter), units)
         case Mechanism.POISSON_GAUSSIAN:
             event = dp_accounting.PoissonSampledDpEvent(rate, dp_accounting.GaussianDpEvent(parameter))
-            known = (LARGEST_SAMPLED_ORDER if rate < 1.0 else math.inf) >= ORDERS
+            low, high = (SMALLEST_SAMPLED_ORDER, LARGEST_SAMPLED_ORDER) if rate < 1.0 else (0.0, math.inf)
+            known = (low <= ORDERS) & (high >= ORDERS)
             curve = np.full_like(ORDERS, math.inf)
             with _without_asides():
                 curve[known] = compose(ORDERS[known], event, units)

@@ -1,0 +1,213 @@
+"""`dp_autoregressive`: a network that predicts each attribute from those before it, trained by DP-SGD on top of measured marginals.
+
+After TabularARGN (2501.12012): any attribute given any others, so that conditional rows come by drawing the conditioned attributes first. Added
+here is what small budgets need: a base of noisy marginals that the network starts from (`generators.deep.autoregressive`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from generators.auto import plan_auto
+from generators.core.counting import Rows
+from generators.core.measurer import Measurer, RhoFilter
+from generators.deep.ar_model import AutoregressiveModel, load_autoregressive
+from generators.deep.autoregressive import ArOptions, train
+from generators.deep.recipe import SgdRecipe
+from generators.deep.units import UnitRows
+from generators.family import BYTES_PER_CELL, default_memory_mib
+from generators.fitter import Assignment, Fitter
+from generators.groundwork import Groundwork, number, require_known
+from generators.model import MarginalModel
+from release.data.schema import Schema
+from release.data.table import Table
+from release.errors import PlanError
+from release.privacy import accounting
+from release.protocols import NoiseSource, Progress, no_progress
+from release.records import Budget, PrivacyCost, Task
+
+BASE_SHARE = 0.3
+"""Share of ρ (what the encoding leaves) for the base; training gets what that leaves."""
+
+_OPTIONS = frozenset(
+    {
+        "encoding",
+        "encoding_share",
+        "memory_mib",
+        "base_share",
+        "hidden",
+        "steps",
+        "sampling_rate",
+        "clip",
+        "learning_rate",
+        "target_weight",
+        "device",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoregressivePlan:
+    """A configured network and its base. No data has been read.
+
+    Attributes:
+        groundwork: how columns become attributes.
+        fitter: of the base.
+        recipe: of the private training.
+        network: settings that are not part of the recipe.
+        cost: of all three.
+        options: as asked for.
+    """
+
+    groundwork: Groundwork
+    fitter: Fitter
+    recipe: SgdRecipe
+    network: ArOptions
+    cost: PrivacyCost
+    options: Mapping[str, Any]
+
+    def describe(self) -> dict[str, Any]:
+        return {
+            "generator": NAME,
+            "version": metadata.version("sluicegate"),
+            "options": dict(self.options),
+            "encoding": self.groundwork.encoding.describe(),
+            "base": self.fitter.describe(),
+            "training": {
+                "steps": self.recipe.steps,
+                "sampling_rate": self.recipe.rate,
+                "clip": self.recipe.clip,
+                "noise_multiplier": self.recipe.multiplier,
+                "hidden": self.network.hidden,
+                "learning_rate": self.network.learning_rate,
+                "target_weight": self.network.target_weight,
+                "device": self.network.device,
+            },
+        }
+
+    def run(self, table: Table, noise: NoiseSource, progress: Progress = no_progress) -> AutoregressiveModel:
+        progress(0.0, "encoding")
+        encoded = self.groundwork.encode(table, noise)
+        measurer = Measurer(
+            Rows.of(encoded.domain, encoded.codes),
+            noise,
+            budget=RhoFilter(accounting.rho_of(self.fitter.events)),
+            max_rows=self.cost.max_rows_per_unit,
+        )
+        outcome = self.fitter.fit(
+            measurer, encoded.zeros, lambda done, what: progress(0.02 + 0.08 * done, f"base: {what}")
+        )
+        base = MarginalModel(
+            generator=NAME,
+            version=metadata.version("sluicegate"),
+            cost=self.cost,
+            encoding=encoded.encoding,
+            compression=outcome.compression,
+            fitted=outcome.fitted,
+            measurements=outcome.measurements,
+            zeros=outcome.zeros,
+        )
+        merged = [
+            levels[codes] for levels, codes in zip(outcome.compression.levels, encoded.codes, strict=True)
+        ]
+        network = train(
+            base,
+            np.stack(merged, axis=1).astype(np.int64),
+            UnitRows(table.units, self.cost.max_rows_per_unit),
+            self.network,
+            self.recipe,
+            self.groundwork.targets,
+            noise.generator(),
+            lambda done, what: progress(0.1 + 0.9 * done, what),
+        )
+        return AutoregressiveModel(
+            generator=NAME, version=metadata.version("sluicegate"), base=base, network=network
+        )
+
+
+NAME = "dp_autoregressive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Autoregressive:
+    """As it stands in the registry."""
+
+    @property
+    def name(self) -> str:
+        return NAME
+
+    @property
+    def private(self) -> bool:
+        return True
+
+    @property
+    def summary(self) -> str:
+        return "a network on top of measured pairs, by DP-SGD: wide tables at ε ≥ 3, conditions; minutes"
+
+    def plan(
+        self,
+        schema: Schema,
+        budget: Budget,
+        task: Task | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> AutoregressivePlan:
+        options = dict(options or {})
+        require_known(NAME, options, _OPTIONS)
+        network = _network_options(options)
+        share = number(options, "base_share", BASE_SHARE, 0.01, 0.95)
+        memory = int(number(options, "memory_mib", default_memory_mib(), 1, 1 << 20))
+        groundwork = Groundwork.plan(schema, budget, task, options)
+        fitter = plan_auto(
+            Assignment(
+                attributes=len(groundwork.encoding.attributes),
+                rho=share * groundwork.rho,
+                max_rows=schema.unit.max_rows,
+                targets=groundwork.targets,
+                most_cells=memory * 2**20 / BYTES_PER_CELL,
+            ),
+            {},
+        )
+        recipe = SgdRecipe.solve(
+            budget,
+            (*groundwork.encoding.events, *fitter.events),
+            rate=network.sampling_rate,
+            steps=network.steps,
+            clip=network.clip,
+        )
+        return AutoregressivePlan(
+            groundwork=groundwork,
+            fitter=fitter,
+            recipe=recipe,
+            network=network,
+            cost=groundwork.cost((*fitter.events, recipe.event)),
+            options=options,
+        )
+
+    def load(self, directory: Path) -> AutoregressiveModel:
+        return load_autoregressive(directory)
+
+
+def _network_options(options: Mapping[str, Any]) -> ArOptions:
+    device = options.get("device", "cpu")
+    if device not in ("cpu", "cuda"):
+        raise PlanError(f'option device is {device!r}, not "cpu" or "cuda"', mend="change it")
+    if device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise PlanError("option device is cuda, and torch sees none here", mend="use cpu")
+    return ArOptions(
+        hidden=int(number(options, "hidden", 64, 1, 4096)),
+        steps=int(number(options, "steps", 250, 1, 100_000)),
+        sampling_rate=number(options, "sampling_rate", 0.1, 1e-6, 1.0),
+        clip=number(options, "clip", 1.0, 1e-6, 1e6),
+        learning_rate=number(options, "learning_rate", 5e-3, 1e-8, 1.0),
+        target_weight=number(options, "target_weight", 1.0, 0.0, 100.0),
+        device=device,
+    )
