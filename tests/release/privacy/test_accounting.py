@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from release.errors import FaultError, PlanError
 from release.privacy.accounting import (
     LARGEST_SAMPLED_ORDER,
-    SMALLEST_SAMPLED_ORDER,
     ORDERS,
+    SMALLEST_SAMPLED_ORDER,
     cost,
     epsilon_of_curve,
     epsilon_of_rho,
