@@ -77,7 +77,7 @@ class MarginalPlan:
         progress(0.0, "encoding")
         encoded = self.groundwork.encode(table, noise)
         measurer = Measurer(
-            Rows.of(encoded.domain, encoded.codes),
+            Rows.of(encoded.domain, encoded.codes).collapsed(),
             noise,
             budget=RhoFilter(accounting.rho_of(self.fitter.events)),
             max_rows=self.cost.max_rows_per_unit,

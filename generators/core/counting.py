@@ -32,6 +32,11 @@ _BLOCK_ATTRIBUTES = 12
 _CHUNK = 1 << 13
 _THREADS = 2
 
+_WORTH = 200_000
+"""Fewer rows than this are counted as they are: a pass over them takes milliseconds."""
+_LOOK = 8
+"""Collapsing goes on after the first n/8 rows only where at most 70 % of them differ."""
+
 
 @kernel
 def _count_blocks(
@@ -89,6 +94,65 @@ def _count_blocks(
         start += m
 
 
+@kernel
+def _mix_in(codes: Any, state: Any) -> None:
+    """Fold one column into the rows' 64-bit hashes (SplitMix64's output function); in place."""
+    for i in range(codes.shape[0]):
+        z = (state[i] ^ np.uint64(codes[i])) + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        state[i] = z ^ (z >> np.uint64(31))
+
+
+@kernel
+def _distinct(
+    narrow: Any, wide: Any, weights: Any, hashes: Any, look: int, most: int, first: Any, total: Any
+) -> int:
+    """Write into `first` the number of the first row of each different one, into `total` its weight; how many there are.
+
+    -1 where more than `most` differ, or more than 70 % of the first `look`. Rows of one hash are compared cell by cell.
+    """
+    n = hashes.shape[0]
+    size = 16
+    while size < 2 * most + 2:
+        size *= 2
+    mask = np.uint64(size - 1)
+    slots = np.full(size, -1, dtype=np.int32)
+    weighted = weights.shape[0] > 1
+    found = 0
+    for i in range(n):
+        place = hashes[i] & mask
+        while True:
+            entry = slots[place]
+            if entry < 0:
+                if found >= most:
+                    return -1
+                slots[place] = found
+                first[found] = i
+                total[found] = weights[i] if weighted else 1
+                found += 1
+                break
+            other = first[entry]
+            same = hashes[other] == hashes[i]
+            if same:
+                for a in range(narrow.shape[0]):
+                    if narrow[a, other] != narrow[a, i]:
+                        same = False
+                        break
+            if same:
+                for a in range(wide.shape[0]):
+                    if wide[a, other] != wide[a, i]:
+                        same = False
+                        break
+            if same:
+                total[entry] += weights[i] if weighted else 1
+                break
+            place = (place + np.uint64(1)) & mask
+        if i + 1 == look and found > 0.7 * look:
+            return -1
+    return found
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """Coded rows, packed for the kernel. Private data: only a `Measurer` holds one in a run.
@@ -108,8 +172,14 @@ class Rows:
     weights: npt.NDArray[np.int32]
 
     @classmethod
-    def of(cls, domain: Domain, codes: Codes) -> Rows:
-        """Pack one vector per attribute. Raises ValueError where a code is outside its attribute."""
+    def of(cls, domain: Domain, codes: Codes, weights: npt.NDArray[np.int32] | None = None) -> Rows:
+        """Pack one vector per attribute. Raises ValueError where a code is outside its attribute.
+
+        Args:
+            domain: what the codes mean.
+            codes: one vector per attribute.
+            weights: how many rows each stands for; one each where not given.
+        """
         n = len(codes[0]) if codes else 0
         for column, size in zip(codes, domain.sizes, strict=True):
             if len(column) != n or (n and int(column.max()) >= size):
@@ -125,7 +195,33 @@ class Rows:
         for row, attribute in enumerate(thick):
             wide[row] = codes[attribute]
             place[attribute] = -2 - row
-        return cls(domain, narrow, wide, tuple(place), np.ones(1, dtype=np.int32))
+        one_each = np.ones(1, dtype=np.int32)
+        return cls(domain, narrow, wide, tuple(place), one_each if weights is None else weights)
+
+    def collapsed(self) -> Rows:
+        """The same table with repeated rows as weights, where at least half of many rows are repeats; else itself."""
+        n = len(self)
+        if n < _WORTH:
+            return self
+        hashes = np.zeros(n, dtype=np.uint64)
+        for columns in (self.narrow, self.wide):
+            for column in columns:
+                _mix_in(column, hashes)
+        first, total = np.empty(n // 2, dtype=np.int32), np.empty(n // 2, dtype=np.int32)
+        found = _distinct(self.narrow, self.wide, self.weights, hashes, n // _LOOK, n // 2, first, total)
+        if found < 0:
+            return self
+        kept = first[:found]
+        # A single weight would read as "one each".
+        if found == 1:
+            kept, total = np.repeat(kept, 2), np.array([total[0], 0], dtype=np.int32)
+        return Rows(
+            self.domain,
+            np.ascontiguousarray(self.narrow[:, kept]),
+            np.ascontiguousarray(self.wide[:, kept]),
+            self.place,
+            total[: len(kept)].copy(),
+        )
 
     def __len__(self) -> int:
         """Number of packed rows (after collapsing: of different ones)."""

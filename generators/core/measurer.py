@@ -114,7 +114,8 @@ class Measurer:
             else self._rows.column(a)
             for a in range(len(self.domain))
         ]
-        rows = Rows.of(compression.merged, columns)
+        weights = self._rows.weights if len(self._rows.weights) > 1 else None
+        rows = Rows.of(compression.merged, columns, weights).collapsed()
         return Measurer(
             rows, self._noise, budget=self.filter, max_rows=self._max_rows, events=self.events, views=views
         )

@@ -56,7 +56,7 @@ def main() -> None:
     )
     noise = SystemNoise()
     measurer = Measurer(
-        Rows.of(domain, list(stored["codes"].T)),
+        Rows.of(domain, list(stored["codes"].T)).collapsed(),
         noise,
         budget=RhoFilter(float(rho)),
         max_rows=int(rows_per_unit),

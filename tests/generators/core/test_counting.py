@@ -40,3 +40,30 @@ def test_blocks_cover_all_pairs_with_far_fewer_passes():
 def test_codes_outside_their_attribute_are_refused():
     with pytest.raises(ValueError, match="outside"):
         Rows.of(Domain(names=("a",), sizes=(3,)), [np.array([0, 3], dtype=np.uint8)])
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 4), (2, 300, 5), (3,) * 14], ids=str)
+@pytest.mark.parametrize("distinct", [1, 2, 500, 20_000])
+def test_collapsed_rows_count_the_same(sizes, distinct):
+    rng = np.random.default_rng(distinct)
+    domain = Domain(names=tuple(f"a{k}" for k in range(len(sizes))), sizes=sizes)
+    pick = rng.integers(0, distinct, 250_000)
+    columns = [rng.integers(0, size, distinct)[pick] for size in sizes]
+    rows = Rows.of(domain, columns)
+    few = rows.collapsed()
+    assert len(few) <= max(2, min(distinct, 125_000))
+    assert few.weights.sum() == 250_000
+    cliques = [(0,), (1, 2), (0, 1, 2)]
+    for plain, weighted in zip(count(rows, cliques), count(few, cliques), strict=True):
+        assert np.array_equal(plain, weighted)
+    again = Rows.of(domain, [few.column(a) for a in range(len(domain))], few.weights).collapsed()
+    assert all(map(np.array_equal, count(again, cliques), count(rows, cliques)))
+
+
+def test_rows_that_differ_are_left_as_they_are():
+    rng = np.random.default_rng(1)
+    domain = Domain(names=("a", "b", "c"), sizes=(250, 250, 60_000))
+    rows = Rows.of(domain, [rng.integers(0, size, 300_000) for size in domain.sizes])
+    assert rows.collapsed() is rows
+    small = Rows.of(domain, [np.zeros(1_000, dtype=int)] * 3)
+    assert small.collapsed() is small
