@@ -52,9 +52,9 @@ def measure(arguments: argparse.Namespace, generators: list[str]) -> None:
                     continue
                 load_before = os.getloadavg()[0]
                 try:
-                    fit = command(generator, epsilon=epsilon, run=run, rows_per_unit=table.rows_per_unit)
+                    fit = command(generator, table, epsilon=epsilon, run=run)
                 except NoPeer as reason:
-                    print(f"  {generator}: {reason}", flush=True)
+                    print(f"  {name} {generator}: {reason}", flush=True)
                     break
                 row = RESULTS.add(key, fit_and_score(table, fit, limit=arguments.limit), load=load_before)
                 what = row.get("failed") or f"{row['two']:.4f} / {row['three']:.4f} AUC {row['auc']:.4f}"
@@ -88,7 +88,7 @@ def main() -> None:
     )
     parser.add_argument("--tables", nargs="*", default=["adult", "credit-default"], choices=TABLES)
     parser.add_argument("--epsilons", nargs="+", type=float, default=[1.0])
-    parser.add_argument("--generators", nargs="*", default=["mst", "aim", "auto"], choices=OURS)
+    parser.add_argument("--generators", nargs="*", default=["mst", "aim", "auto", "auto raw"], choices=OURS)
     parser.add_argument(
         "--peers", nargs="*", default=list(PINS), choices=[*PINS, *PEERS], help="libraries, or methods"
     )

@@ -7,7 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from peer_environments import PINS, python_of
+from coded_tables import PATIENTS, CodedTable
+from peer_environments import PINS, NoPeer, python_of
 
 from release.privacy.accounting import epsilon_of_rho, rho_for
 
@@ -15,7 +16,10 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 DELTA = 1e-9
 
-OURS = ("independent", "mst", "aim", "auto", "wide")
+CODED = ("independent", "mst", "aim", "auto", "wide")
+RAW = {"auto raw": "auto", "mst raw": "mst"}
+"""On the raw columns, the encoding inside the same ε; diabetes130 at patient level only. The name they have in the product."""
+OURS = (*CODED, *RAW)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,22 +53,30 @@ def version(generator: str) -> str:
     return digest.hexdigest()[:12]
 
 
-def command(generator: str, *, epsilon: float, run: int, rows_per_unit: int = 1) -> list[str]:
-    """The process, with {source} and {target} left open. Raises NoPeer where the peer's environment cannot be made.
+def command(generator: str, table: CodedTable, *, epsilon: float, run: int) -> list[str]:
+    """The process, with {source} and {target} left open. Raises NoPeer where the peer's environment cannot be made, or there are no raw columns.
 
     Peers know no units of several rows: with k of them they get ρ / k², which makes the noise of their counts k times as large.
     """
     rho = rho_for(epsilon, DELTA)
-    if generator in OURS:
-        files = [str(HERE / "run_ours.py"), "{source}", "{target}"]
-        return [sys.executable, *files, generator, repr(rho), str(rows_per_unit)]
+    files = ["{source}", "{target}"]
+    if generator in CODED:
+        fit = [str(HERE / "run_ours.py"), *files, generator, repr(rho), str(table.rows_per_unit)]
+        return [sys.executable, *fit]
+    if generator in RAW:
+        if table.units is not None and table.rows_per_unit == 1:
+            raise NoPeer(
+                f"{table.name} has units of several rows: its raw columns are fitted at patient level"
+            )
+        stored = "diabetes130" if table.name == PATIENTS else table.name
+        fit = [str(HERE / "raw_tables.py"), "--fit", *files, stored, RAW[generator], repr(epsilon)]
+        return [sys.executable, *fit]
     peer = PEERS[generator]
-    if rows_per_unit > 1:
-        rho /= rows_per_unit**2
+    if table.rows_per_unit > 1:
+        rho /= table.rows_per_unit**2
         epsilon = epsilon_of_rho(rho, DELTA)
     filled = [
         argument.format(epsilon=repr(epsilon), delta=repr(DELTA), rho=repr(rho), run=run)
         for argument in peer.arguments
     ]
-    script = HERE / f"run_{peer.library}.py"
-    return [str(python_of(peer.library)), str(script), "{source}", "{target}", *filled]
+    return [str(python_of(peer.library)), str(HERE / f"run_{peer.library}.py"), *files, *filled]

@@ -16,11 +16,11 @@ QUALITY = {"two": "lower", "three": "lower", "auc": "higher"}
 """The scores that are compared, and which way is better."""
 FIGURES = ("one", "two", "three", "auc", "cpu_seconds", "seconds", "peak_mib")
 AIMS = {
-    ("adult", 1.0): {"two": 0.029, "three": 0.070, "auc": 0.899},
-    ("adult", 10.0): {"two": 0.017, "auc": 0.906},
-    ("credit-default", 1.0): {"two": 0.105, "auc": 0.735},
+    ("adult", 1.0, "auto"): {"two": 0.029, "three": 0.070, "auc": 0.899},
+    ("adult", 10.0, "auto"): {"two": 0.017, "auc": 0.906},
+    ("credit-default", 1.0, "auto"): {"two": 0.105, "auc": 0.735},
+    ("adult", 1.0, "auto raw"): {"two": 0.035, "auc": 0.89},
 }
-"""Of `auto`."""
 ADULT_10_SECONDS = 40.0
 DIABETES_SECONDS = 300.0
 MEMORY_MIB = 1024.0
@@ -124,12 +124,12 @@ def goals(found: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
 
 def _quality(found: Sequence[Row]) -> list[Row]:
     made = []
-    for (table, epsilon), aims in AIMS.items():
-        if auto := _at(found, table, epsilon, "auto"):
+    for (table, epsilon, generator), aims in AIMS.items():
+        if cell := _at(found, table, epsilon, generator):
             for key, aim in aims.items():
                 peer = _best_peer(found, table, epsilon, key)
-                name = f"{table} ε = {epsilon:g} auto {key}, mean of {auto['runs']}"
-                made.append(goal(name, auto[key], aim, QUALITY[key], peer))
+                name = f"{table} ε = {epsilon:g} {generator} {key}, mean of {cell['runs']}"
+                made.append(goal(name, cell[key], aim, QUALITY[key], peer))
     return made
 
 

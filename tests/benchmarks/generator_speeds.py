@@ -108,7 +108,7 @@ def ratios(limit: float) -> dict:
     ours = ("mst", "aim", "auto")
     found: dict[str, list[dict]] = {}
     for generator in (*ours, "mbi mst", *ours, "mbi mst-lean", *ours, "mbi aim", *ours):
-        figures = fit_and_score(table, command(generator, epsilon=1.0, run=0), limit=limit)
+        figures = fit_and_score(table, command(generator, table, epsilon=1.0, run=0), limit=limit)
         if "failed" in figures:
             raise FitError(f"{generator}: {figures['failed']}")
         found.setdefault(generator, []).append(figures)

@@ -124,13 +124,16 @@ def test_no_unit_keeps_more_rows_than_it_may():
 
 def test_peers_get_the_budget_of_a_unit_of_several_rows(monkeypatch):
     import generator_commands
+    from coded_tables import CodedTable
     from generator_commands import DELTA, command
 
     from release.privacy.accounting import epsilon_of_rho, rho_for
 
     monkeypatch.setattr(generator_commands, "python_of", lambda library: Path(library))
+    rows = np.zeros((4, 1), dtype=np.int32)
+    table = CodedTable("t", ("a",), (1,), rows, rows, 0, 0, (False,), rows_per_unit=2)
     rho = rho_for(1.0, DELTA)
-    assert float(command("mbi mst", epsilon=1.0, run=0, rows_per_unit=2)[5]) == pytest.approx(rho / 4)
-    asked = float(command("dpmm mst", epsilon=1.0, run=0, rows_per_unit=2)[5])
+    assert float(command("mbi mst", table, epsilon=1.0, run=0)[5]) == pytest.approx(rho / 4)
+    asked = float(command("dpmm mst", table, epsilon=1.0, run=0)[5])
     assert asked == pytest.approx(epsilon_of_rho(rho / 4, DELTA))
-    assert command("mst", epsilon=1.0, run=0, rows_per_unit=2)[5:] == [repr(rho), "2"]
+    assert command("mst", table, epsilon=1.0, run=0)[5:] == [repr(rho), "2"]
