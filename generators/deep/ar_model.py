@@ -25,6 +25,9 @@ from release.records import PrivacyCost, Where
 
 FORMAT = "sluicegate/autoregressive-model@1"
 
+MOST_DRAWN = 100_000
+"""Rows that may be drawn from the network in order to be thinned (`generators.core.thinning`); drawing is slower than thinning."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AutoregressiveModel:
@@ -60,7 +63,7 @@ class AutoregressiveModel:
                 joint=given.joint,
             )
         sizes = self.network.sizes
-        times = factor(n, sizes) if evidence is None else 1
+        times = 1 if evidence else min(factor(n, sizes), _power_of_two(MOST_DRAWN // max(n, 1)))
         drawn = draw(self.network, n * times, rng, evidence)
         if drawn is None and given:  # no proposal met the condition: the base's rows do
             drawn = np.stack(sample(given.fitted.tree, given.fitted.theta, n, rng), axis=1)
@@ -117,3 +120,7 @@ def load_autoregressive(directory: Path) -> AutoregressiveModel:
     return AutoregressiveModel(
         generator=document["generator"], version=document["version"], base=base, network=network
     )
+
+
+def _power_of_two(most: int) -> int:
+    return 1 << max(0, most.bit_length() - 1) if most else 1

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from generators.deep.backbone import FloatTable
+from generators.deep.backbone import FloatTable, IntArray
 from generators.deep.network import Network
-from generators.deep.sampling import CHUNK, Drawing, draw, normalised
+from generators.deep.sampling import CHUNK, Drawing, again, draw, normalised
 
 ROWS = min(20_000, CHUNK)
 """Of the network and of the base; one pass."""
@@ -47,4 +47,18 @@ def calibrate(network: Network, base: FloatTable, rng: np.random.Generator) -> N
         network.add_tilt(attribute, moved)
         return np.asarray(logits + moved[group])
 
-    draw(network, ROWS, rng, None, adjust)
+    drawn = draw(network, ROWS, rng, None, adjust)
+    if network.target is not None and drawn is not None:
+        _calibrate_head(network, network.target, codes, drawn)
+
+
+def _calibrate_head(network: Network, target: int, base: IntArray, drawn: IntArray) -> None:
+    """The target drawn once more keeps its marginal."""
+    size = network.sizes[target]
+    wanted = (np.bincount(base[:, target], minlength=size) + 0.5) / (len(base) + 0.5 * size)
+    logits = again(network, target, drawn)
+    moved = np.zeros(size)
+    for _ in range(2 * ROUNDS):
+        p = np.exp(normalised(logits + moved))
+        moved += np.log(wanted * (len(p) + _STEADY) / (p.sum(axis=0) + _STEADY * wanted))
+    network.add_tilt_again(moved)

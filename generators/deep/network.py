@@ -64,6 +64,7 @@ class Network:
         if target is not None:
             self.module["head_first"] = torch.nn.Linear(self.width, HEAD)
             self.module["head_out"] = torch.nn.Linear(HEAD, self.sizes[target])
+            self.module.register_buffer("tilt_again", torch.zeros(self.sizes[target]))
         for attribute, partner in enumerate(self.partners):
             groups = self.sizes[partner] if partner >= 0 else 1
             self.module.register_buffer(f"tilt_{attribute}", torch.zeros(groups, self.sizes[attribute]))
@@ -135,6 +136,16 @@ class Network:
         import torch
 
         self.tilt(attribute).add_(torch.from_numpy(np.ascontiguousarray(values)))
+
+    def tilt_again(self) -> torch.Tensor:
+        """What calibration adds to the head's logits, shape (size of the target,). Only where there is a target."""
+        return self.module.get_buffer("tilt_again")
+
+    def add_tilt_again(self, values: FloatTable) -> None:
+        """Add to `tilt_again`."""
+        import torch
+
+        self.tilt_again().add_(torch.from_numpy(values))
 
 
 def _partner(backbone: Backbone, attribute: int) -> int:

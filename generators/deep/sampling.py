@@ -108,7 +108,7 @@ def draw(
             if part is None:
                 return None
             parts.append(_target_again(network, part, rng, evidence))
-    return np.concatenate([np.zeros((0, len(network.sizes)), dtype=np.int64), *parts])
+    return np.asarray(np.concatenate([np.zeros((0, len(network.sizes)), dtype=np.int64), *parts]))
 
 
 def _unconditioned(network: Network, n: int, rng: np.random.Generator, adjust: Adjust | None) -> IntArray:
@@ -118,7 +118,7 @@ def _unconditioned(network: Network, n: int, rng: np.random.Generator, adjust: A
         if adjust is not None:
             logits = adjust(attribute, drawing, logits)
         drawing.put(attribute, _levels(np.exp(normalised(logits)), rng))
-    return drawing.codes
+    return np.asarray(drawing.codes)
 
 
 def _conditioned(network: Network, n: int, rng: np.random.Generator, evidence: Evidence) -> IntArray | None:
@@ -147,18 +147,24 @@ def _conditioned(network: Network, n: int, rng: np.random.Generator, evidence: E
 def _target_again(
     network: Network, codes: IntArray, rng: np.random.Generator, evidence: Evidence | None
 ) -> IntArray:
-    import torch
-
     target = network.target
     if target is None or (evidence and any(target in clique for clique, _ in evidence.joint)):
         return codes
-    residual = network.head(network.one_hot(torch.from_numpy(codes))).numpy().astype(np.float64)
-    logits = network.backbone.again(target, codes) + residual
+    logits = again(network, target, codes)
     if evidence and target in evidence.single:
         logits = logits + _log(evidence.single[target])
     codes = codes.copy()
     codes[:, target] = _levels(np.exp(normalised(logits)), rng)
     return codes
+
+
+def again(network: Network, target: int, codes: IntArray) -> FloatTable:
+    """Logits of the target given all other attributes, shape (n, size)."""
+    import torch
+
+    with torch.no_grad():
+        residual = network.head(network.one_hot(torch.from_numpy(codes))).numpy().astype(np.float64)
+    return np.asarray(network.backbone.again(target, codes) + residual + network.tilt_again().numpy())
 
 
 def _left(evidence: Evidence, attribute: int, known: list[int], codes: IntArray) -> FloatTable:
