@@ -19,7 +19,6 @@ from generators.baseline_rows import FrameForm, meets
 from release.canonical import canonical_bytes
 from release.data.schema import Schema
 from release.data.table import Table, concatenate
-from release.data.table_file import read_table_file, write_table
 from release.errors import FaultError, IntegrityError, PlanError
 from release.records import Where
 
@@ -99,6 +98,8 @@ class KeptBaseline:
 
 def load_baseline(name: str, directory: Path) -> KeptBaseline:
     """What a baseline's `save` wrote. Raises IntegrityError."""
+    from release.data.table_file import read_table_file
+
     try:
         document = json.loads((directory / "model.json").read_text(encoding="utf-8"))
         if document["format"] != FORMAT or document["generator"] != name:
@@ -147,6 +148,8 @@ def _sampled(
 
 
 def _save(generator: str, rows: Table, directory: Path) -> None:
+    from release.data.table_file import write_table
+
     if directory.exists():
         raise FaultError(f"{directory.name} exists already", mend="save to a new directory")
     partial = directory.with_name(f".{directory.name}.partial")

@@ -26,7 +26,6 @@ from generators.baseline_model import BaselineModel, KeptBaseline, load_baseline
 from generators.baseline_rows import FrameForm
 from release.data.constraints import describe
 from release.data.schema import ColumnKind, Increment, Schema
-from release.data.sdv_metadata import sdv_dict
 from release.data.table import Table
 from release.errors import InputError, PlanError
 from release.protocols import NoiseSource, Progress, no_progress
@@ -259,6 +258,8 @@ def _synthesizer(
         warnings.simplefilter("ignore")  # SDV announces that nothing was saved to a file yet
         import sdv.single_table
         from sdv.metadata import Metadata
+
+        from release.data.sdv_metadata import sdv_dict
 
         described = sdv_dict(form.schema)["tables"][form.schema.name]["columns"]
         columns: dict[str, dict[str, Any]] = {}
