@@ -32,7 +32,7 @@ from release.privacy import accounting
 from release.protocols import NoiseSource, Progress, no_progress
 from release.records import Budget, PrivacyCost, Task
 
-BASE_SHARE = 0.3
+BASE_SHARE = 0.5
 """Share of ρ (what the encoding leaves) for the base; training gets what that leaves."""
 
 _OPTIONS = frozenset(
