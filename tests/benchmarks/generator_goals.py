@@ -26,6 +26,7 @@ DIABETES_SECONDS = 300.0
 MEMORY_MIB = 1024.0
 SAMPLING_SECONDS = 3.0
 COUNTING_RATIO = 3.0
+MILLION_RATIO = 1.5
 RATIOS = {"mbi mst / mst": 50.0, "mbi aim / aim": 40.0, "mbi aim / auto": 40.0}
 BEYOND_NOISE = 2.0
 """Standard errors of a difference that count as noise."""
@@ -212,6 +213,11 @@ def _speeds(rows: Sequence[Row]) -> list[Row]:
         made.append(goal("105 pairs of 10M rows, s", counting["ours"], peer / COUNTING_RATIO, "lower", peer))
     if sampling := newest.get("sampling"):
         made.append(goal("sampling 1M x 15, s", sampling["ours"], SAMPLING_SECONDS, "lower"))
+    if million := newest.get("million"):
+        aim = MILLION_RATIO * million["few"] + million["counting"]
+        made.append(
+            goal("auto on 1M rows of Adult, processor seconds of the fit", million["many"], aim, "lower")
+        )
     if ratios := newest.get("ratios"):
         for pair, aim in RATIOS.items():
             name = f"{pair} on Adult, ratio of processor seconds of whole processes"
