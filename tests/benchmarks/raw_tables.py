@@ -94,6 +94,8 @@ def raw_training(name: str) -> Table:
 
 def codes_of(name: str, table: Table) -> np.ndarray:
     """A table's rows in the scoring's codes, shape (rows, attributes)."""
+    from release.data.schema import OUTSIDE_LEVEL
+
     header, cells = _cells(name)
     coded, inside = load(name), _training(name)
     found = []
@@ -114,13 +116,17 @@ def codes_of(name: str, table: Table) -> np.ndarray:
             text[column.missing > 0] = np.array([*codes, ""], dtype=object)[
                 column.missing[column.missing > 0].astype(int) - 1
             ]
+        rarest = int(np.argmin(np.bincount(coded.train[:, place], minlength=coded.sizes[place])))
         if coded.ordered[place]:
-            numbers = real.astype(np.float64)
-            edges = np.unique(np.quantile(numbers[inside], np.linspace(0, 1, NUMERIC_LEVELS + 1)[1:-1]))
-            found.append(np.searchsorted(edges, text.astype(np.float64), side="right"))
+            edges = np.unique(
+                np.quantile(real[inside].astype(np.float64), np.linspace(0, 1, NUMERIC_LEVELS + 1)[1:-1])
+            )
+            outside = text == OUTSIDE_LEVEL  # identifiers of categories, which the scoring takes for numbers
+            text[outside] = "0"
+            bins = np.searchsorted(edges, text.astype(np.float64), side="right")
+            found.append(np.where(outside, rarest, bins))
         else:
             levels = {level: code for code, level in enumerate(np.unique(real.astype(str)).tolist())}
-            rarest = int(np.argmin(np.bincount(coded.train[:, place], minlength=coded.sizes[place])))
             words_, which = np.unique(text.astype(str), return_inverse=True)
             found.append(np.array([levels.get(word, rarest) for word in words_.tolist()])[which])
     return np.stack(found, 1).astype(np.int32)

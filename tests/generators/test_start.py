@@ -13,6 +13,7 @@ FIT = """
 import sys
 import numpy as np
 from generators import get
+assert "pyarrow" not in sys.modules
 from release.privacy.noise import SystemNoise
 from release.records import Budget
 from release.data.schema import OUTSIDE_LEVEL
@@ -32,10 +33,16 @@ assert len(model.sample(10, np.random.default_rng(0))) == 10
 print("@@" + " ".join(sys.modules))
 """
 
+ONE_KERNEL = """
+from generators.core.domain import Domain
+from generators.core.junction import tree_cells
+assert round(tree_cells(Domain(names=("a", "b"), sizes=(2, 3)), [(0, 1)])) == 6
+"""
 
-def in_a_process(**environment: str) -> subprocess.CompletedProcess[str]:
+
+def in_a_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [sys.executable, "-c", FIT],
+        [sys.executable, "-c", code],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -47,19 +54,19 @@ def in_a_process(**environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_fit_loads_no_package_that_takes_longer_than_the_fit():
-    loaded = set(in_a_process().stdout.rsplit("@@", 1)[1].split())
+    loaded = set(in_a_process(FIT).stdout.rsplit("@@", 1)[1].split())
     assert "opendp.measurements" in loaded  # the choice is OpenDP's
     assert not loaded & {"opendp.prelude", "sklearn", "pandas", "polars", "torch", "sdv", "duckdb"}
 
 
 def test_where_no_kernel_can_be_kept_a_fit_works_and_says_what_that_costs(tmp_path):
     (tmp_path / "file").write_text("a folder cannot be made below this")
-    done = in_a_process(NUMBA_CACHE_DIR=str(tmp_path / "file" / "kernels"))
+    done = in_a_process(ONE_KERNEL, NUMBA_CACHE_DIR=str(tmp_path / "file" / "kernels"))
     assert "NUMBA_CACHE_DIR" in done.stderr
     assert "compiles its own" in done.stderr
 
 
 def test_kernels_are_kept_in_a_folder_of_the_user_alone(tmp_path):
-    in_a_process(NUMBA_CACHE_DIR=str(tmp_path / "kernels"))
+    in_a_process(ONE_KERNEL, NUMBA_CACHE_DIR=str(tmp_path / "kernels"))
     assert (tmp_path / "kernels").stat().st_mode & 0o077 == 0
     assert list((tmp_path / "kernels").rglob("*.nbc"))
