@@ -38,10 +38,11 @@ def python_of(peer: str) -> Path:
             check=True,
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=3600,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        tail = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1:]
+        said = getattr(error, "stderr", None) or str(error)
+        tail = (said.decode(errors="replace") if isinstance(said, bytes) else said).strip().splitlines()[-1:]
         raise NoPeer(f"{peer}'s environment could not be made: {' '.join(tail)}") from error
     mark.write_text(" ".join(PINS[peer]))
     return python
