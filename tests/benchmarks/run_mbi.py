@@ -5,7 +5,7 @@ usage: run_mbi.py IN.npz OUT.npz (estimate ITERATIONS | mst RHO SEED | mst-lean 
 IN for `estimate`: names, sizes, and for each marginal k: clique_k, counts_k, sigma_k. For the recipes: names, sizes, codes.
 The recipes are written here from the papers (2108.04978, 2201.12677); everything that estimates and samples is mbi's. `mst` does what the
 library's own script of that name does: levels below 3 σ merged, 2,500 and 10,000 iterations, mbi's projection of every pair. `mst-lean` spares
-mbi all that it can: nothing merged, 1,000 and 5,000 iterations, pairs as products of one-way marginals.
+mbi all that it can: 1,000 and 5,000 iterations, pairs as products of one-way marginals.
 """
 
 import itertools
@@ -78,8 +78,7 @@ class Recipe:
         d = len(self.names)
         for a in range(d):
             self.measure((a,), np.sqrt(d / (2 * self.rho / 3)))
-        if not lean:
-            self.merge_rare()
+        self.merge_rare()
         self.fit(1000 if lean else 2500)
         pairs = list(itertools.combinations(range(d), 2))
         if lean:
