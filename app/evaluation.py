@@ -39,7 +39,9 @@ def rng_of(candidate: Sha256, key: bytes, purpose: str) -> np.random.Generator:
 
 
 def evidence_of(arena: Arena, candidate: Sha256, suite: str, key: bytes, progress: Progress) -> EvidenceSet:
-    """Run the suite of attacks and all quality probes over the arena; two thirds of the progress are the attacks'."""
+    """Run the suite's attacks and its quality probes over the arena; two thirds of the progress are the attacks'."""
+    asked = wiring.quality_probes(suite)
+    names = tuple(name for name in wiring.qualities() if name in asked)
     attacked = wiring.attack_suite()(
         arena,
         candidate,
@@ -48,9 +50,12 @@ def evidence_of(arena: Arena, candidate: Sha256, suite: str, key: bytes, progres
         lambda done, what: progress(done * 2 / 3, what),
     )
     measured = wiring.quality_suite()(
-        arena, rng_of(candidate, key, "quality"), lambda done, what: progress(2 / 3 + done / 3, what)
+        arena,
+        rng_of(candidate, key, "quality"),
+        lambda done, what: progress(2 / 3 + done / 3, what),
+        names,
     )
-    return joined(attacked, measured, tuple(wiring.qualities()))
+    return joined(attacked, measured, names)
 
 
 def joined(attacked: EvidenceSet, measured: Sequence[ProbeReport], names: Sequence[str]) -> EvidenceSet:

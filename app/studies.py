@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app import wiring
-from app.evaluation import rng_of
+from app.evaluation import aligned, rng_of
 from app.pipeline import arena_of, model_of, sampler_of
 from app.proposing import plan_of
 from release.canonical import digest, from_json, keyed_digest, to_json
@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 
 REPORTS = "reports"
 MOST_DRAWS = 200
+_PRICE = (
+    "Compares the release with a non-private generator's table of the same training rows. Above 0 the release is worse; where the price is small, "
+    "more ε would buy little, and where both are far from the reference, the generator is the limit and not the privacy."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +149,14 @@ def rebalance(
     return measure_rebalance(arena, arena.synthetic, mixed, weights, rng, progress)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A comparison and the internal page it stands on."""
+
+    report: ProbeReport
+    page: Path
+
+
 def compare(
     workspace: Workspace,
     release: ReleaseId,
@@ -152,12 +164,13 @@ def compare(
     *,
     options: Mapping[str, Any] | None = None,
     progress: Progress = no_progress,
-) -> ProbeReport:
-    """The price of privacy: the headline figures of a non-private baseline fitted on the same training rows.
+) -> Compared:
+    """The price of privacy: the release beside a non-private baseline fitted on the same training rows, as figures and as a page.
 
     Raises RefusedError for a private generator: its look at the rows would have to be charged, as a release of its own.
     """
-    from release.quality.references import measure_references
+    from release.quality.price import price_of_privacy
+    from release.quality.report import internal_report
     from release.workflow.offices import schema_of
 
     view = workspace.registry.show(release)
@@ -173,14 +186,13 @@ def compare(
         raise InputError("the arena has no training rows", mend="run the release first")
     rng = rng_of(digest(candidate), workspace.keys.digest_key, f"compare {generator}")
     plan = baseline.plan(schema_of(view.dataset), view.request.budget, view.request.task, options)
-    progress(0.0, f"fitting {generator}")
-    fitted = plan.run(arena.training, wiring.noise(), lambda done, what: progress(done / 2, what))
-    made = fitted.sample(len(arena.synthetic), rng)
-    return measure_references(
-        arena,
-        {"release": arena.synthetic, generator: made},
-        rng,
-        lambda done, what: progress(0.5 + done / 2, what),
+    model = plan.run(arena.training, wiring.noise(), lambda done, what: progress(done / 2, what))
+    made = model.sample(len(arena.synthetic), rng)
+    *_, made = aligned([arena.training, made])
+    report = price_of_privacy(arena, made, generator, rng, lambda done, what: progress(0.5 + done / 2, what))
+    page = internal_report(_heading(view), [report], summaries={"price": _PRICE})
+    return Compared(
+        report=report, page=_write(workspace, f"{release}-{view.turn}-compare-{generator}.html", page)
     )
 
 
@@ -212,7 +224,6 @@ def draws(
 
 def write_reports(workspace: Workspace, release: ReleaseId) -> tuple[Path, ...]:
     """Write the internal page and, where there is a claim, the partner's page into the workspace. Their paths."""
-    from release.data.atomic import write_bytes
     from release.quality.report import PublicRuling, internal_report, partner_report
 
     view = workspace.registry.show(release)
@@ -227,15 +238,9 @@ def write_reports(workspace: Workspace, release: ReleaseId) -> tuple[Path, ...]:
     if heading.claim is not None:
         rulings = [PublicRuling.of(finding) for finding in findings]
         pages["partner"] = partner_report(heading, arena_of(workspace, view).synthetic, rulings)
-    folder = workspace.root / REPORTS
-    folder.mkdir(exist_ok=True, mode=0o700)
-    paths = []
-    for name, page in pages.items():
-        path = folder / f"{release}-{view.turn}-{name}.html"
-        path.unlink(missing_ok=True)
-        write_bytes(path, page.encode("utf-8"))
-        paths.append(path)
-    return tuple(paths)
+    return tuple(
+        _write(workspace, f"{release}-{view.turn}-{name}.html", page) for name, page in pages.items()
+    )
 
 
 def quality_reports(evidence: EvidenceSet, names: Sequence[str]) -> list[ProbeReport]:
@@ -250,6 +255,18 @@ def quality_reports(evidence: EvidenceSet, names: Sequence[str]) -> list[ProbeRe
 
 
 # ---------------------------------------------------------------------------------------------- inside
+
+
+def _write(workspace: Workspace, name: str, page: str) -> Path:
+    """Write a page into the workspace's `reports` folder, over an earlier one. Its path."""
+    from release.data.atomic import write_bytes
+
+    folder = workspace.root / REPORTS
+    folder.mkdir(exist_ok=True, mode=0o700)
+    path = folder / name
+    path.unlink(missing_ok=True)
+    write_bytes(path, page.encode("utf-8"))
+    return path
 
 
 def _candidate(view: ReleaseView) -> Candidate:

@@ -74,6 +74,13 @@ def qualities() -> Mapping[str, Probe]:
     return PROBES
 
 
+def quality_probes(suite: str) -> tuple[str, ...]:
+    """Names of the quality probes of a suite. Raises InputError."""
+    from release.quality import suite_probes
+
+    return suite_probes(suite)
+
+
 def quality_suite() -> Quality:
     """Runs the quality probes over one arena."""
     from release.quality import measure_quality

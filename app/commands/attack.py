@@ -26,9 +26,11 @@ def list_command(as_json: JsonOption = False) -> None:
         {
             "name": name,
             "kind": kind,
-            "suites": [suite for suite, names in suites.items() if name in names]
-            if kind == "attack"
-            else ["every evaluation"],
+            "suites": [
+                suite
+                for suite, names in suites.items()
+                if name in (names if kind == "attack" else wiring.quality_probes(suite))
+            ],
             "summary": probe.summary,
         }
         for kind, probes in (("attack", wiring.attacks()), ("quality", wiring.qualities()))

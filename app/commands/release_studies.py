@@ -10,6 +10,8 @@ from app.console import AsOption, JsonOption, WorkspaceOption, examples, lines_o
 from release.errors import InputError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from release.records import ProbeReport
 
 ReleaseArgument = Annotated[str, typer.Argument(metavar="ID", help="The release, such as claims-1.")]
@@ -225,7 +227,10 @@ def compare(
     workspace: WorkspaceOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The price of privacy: the release's headline figures beside those of a non-private baseline on the same rows."""
+    """The price of privacy: the release's headline figures beside those of a non-private baseline on the same rows.
+
+    Charges nothing and takes nothing out: the baseline's table is measured and forgotten. Also written as a page, for inside.
+    """
     from app import studies
     from app.arguments import values
     from app.workspace import open_workspace
@@ -236,7 +241,7 @@ def compare(
         found = studies.compare(
             place, ReleaseId(release), generator, options=values("--option", option), progress=bar
         )
-    _figures(release, found, as_json=as_json)
+    _figures(release, found.report, as_json=as_json, page=found.page)
 
 
 def draws(
@@ -258,7 +263,9 @@ def draws(
     _figures(release, found, as_json=as_json)
 
 
-def _figures(release: str, found: ProbeReport, *, as_json: bool) -> None:
+def _figures(release: str, found: ProbeReport, *, as_json: bool, page: Path | None = None) -> None:
+    from rich.console import Group
+
     from release.canonical import to_json
     from release.records import Measured
 
@@ -271,10 +278,18 @@ def _figures(release: str, found: ProbeReport, *, as_json: bool) -> None:
                 f"{figure.estimate:.3f}" if isinstance(figure, Measured) else f"not measured: {figure.reason}"
             )
             rows.append([item.metric.replace("_", " "), item.subject or "whole", value, ends, item.note])
-        return table_of(["figure", "of", "value", "95 % ends", "note"], rows)
+        table = table_of(["figure", "of", "value", "95 % ends", "note"], rows)
+        lines = [("in short", exhibit.takeaway) for exhibit in found.exhibits]
+        return Group(table, lines_of([*lines, *([("page", str(page))] if page is not None else [])]))
 
     show(
-        {"release": release, "evidence": [to_json(item) for item in found.evidence]}, render, as_json=as_json
+        {
+            "release": release,
+            "evidence": [to_json(item) for item in found.evidence],
+            **({"page": str(page)} if page is not None else {}),
+        },
+        render,
+        as_json=as_json,
     )
 
 

@@ -32,6 +32,9 @@ from release.quality.tstr import TSTR
 from release.quality.two_sample import TWO_SAMPLE
 from release.records import ProbeReport
 
+FAILED = "failed"
+"""Metric, with subject "", under which a probe that gave no figures says why: the judge's rules quote it."""
+
 
 def _table(*probes: Probe) -> Mapping[str, Probe]:
     names = [probe.name for probe in probes]
@@ -60,6 +63,24 @@ PROBES: Mapping[str, Probe] = _table(
 )
 """Every quality probe by its name in the evidence."""
 
+SUITES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "quick": tuple(
+            probe.name for probe in (MARGINALS, SHAPES, MISSINGNESS, RULES, TAILS, CLEANLINESS, BIAS)
+        ),
+        "standard": tuple(PROBES),
+        "deep": tuple(PROBES),
+    }
+)
+"""The quality probes of each suite of attacks: `quick` counts and compares, and trains no model."""
+
+
+def suite_probes(suite: str) -> tuple[str, ...]:
+    """Names of the quality probes of a suite. Raises `InputError` for a suite that does not exist."""
+    if suite not in SUITES:
+        raise InputError(f"there is no suite {suite!r}", mend=f"choose one of {', '.join(SUITES)}")
+    return SUITES[suite]
+
 
 def measure_quality(
     arena: Arena,
@@ -70,7 +91,7 @@ def measure_quality(
     """Run the named probes (all of `PROBES` where None), one report each, in the order given.
 
     Every probe gets a random stream of its own, so that a figure does not depend on which others were asked for.
-    A probe that fails says so as evidence (metric "ran", not measured), which blocks wherever a rule asks for
+    A probe that fails says so as evidence (metric `FAILED`, not measured), which blocks wherever a rule asks for
     one of its figures. Raises `InputError` for a name that does not exist.
     """
     wanted = tuple(PROBES) if names is None else tuple(names)
@@ -91,9 +112,9 @@ def measure_quality(
             raise  # not the probe's fault: the evaluation can be resumed
         except Exception as error:  # noqa: BLE001 - whatever went wrong blocks, and does not hide the other probes
             reason = f"the measurement failed ({type(error).__name__})"
-            reports.append(ProbeReport(evidence=Pen(name).none(("ran",), "", reason)))
+            reports.append(ProbeReport(evidence=Pen(name).none((FAILED,), "", reason)))
     progress(1.0, "quality measured")
     return tuple(reports)
 
 
-__all__ = ["PROBES", "measure_quality"]
+__all__ = ["PROBES", "SUITES", "measure_quality", "suite_probes"]

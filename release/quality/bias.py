@@ -28,6 +28,7 @@ FEWEST_IN_GROUP = 100
 FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 _METRIC = "outcome_gap_amplification"
+_REFERENCE = "0: the gap of the real table"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +80,9 @@ class Bias:
             if not found:
                 continue
             level = max(found, key=lambda key: found[key][0].estimate)
-            evidence.append(pen(_METRIC, column, found[level][0], f"worst of {len(found)} subgroups"))
+            evidence.append(
+                pen(_METRIC, column, found[level][0], f"worst of {len(found)} subgroups; {_REFERENCE}")
+            )
             rows += [(f"{column} = {name}", one, two) for name, (_, one, two) in found.items()]
         evidence.append(_worst(pen, evidence))
         evidence += _slices(pen, target, real, synthetic, rates)
@@ -144,7 +147,7 @@ def _worst(pen: Pen, evidence: list[Evidence]) -> Evidence:
         )
         return pen(_METRIC, "", NotMeasured(reason=reason, needed=FEWEST_IN_GROUP))
     name = max(known, key=lambda key: known[key].estimate)
-    return pen(_METRIC, "", known[name], f"worst column: {name}")
+    return pen(_METRIC, "", known[name], f"worst column: {name}; {_REFERENCE}")
 
 
 def _slices(
@@ -157,7 +160,7 @@ def _slices(
         few = too_few(*units)
         one, two = gap(inside, rates[0], real.units), gap(also, rates[1], synthetic.units)
         if few is None and one is not None and two is not None:
-            note = "the slice is defined by the outcome itself" if target.name in part.where else ""
+            note = "the slice is defined by the outcome itself" if target.name in part.where else _REFERENCE
             evidence.append(pen(_METRIC, slice_subject(part), amplification(one, two, min(units)), note))
         else:
             reason = (

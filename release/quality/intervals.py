@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -30,22 +31,45 @@ _CHUNK = 4_000_000
 """Weights held at once (8 bytes each)."""
 
 
-def unit_totals(values: npt.NDArray[np.floating[Any]], units: IntArray) -> FloatArray:
-    """Sum of `values` (n,) over the rows of each unit, shape (number of units,)."""
-    _, place = np.unique(units, return_inverse=True)
-    return np.bincount(place, weights=values).astype(np.float64)
+@dataclass(frozen=True, slots=True, eq=False)
+class Clusters:
+    """Rows grouped by unit, for many variances over the same rows.
+
+    Attributes:
+        place: number of each row's unit, 0 … count - 1, shape (n,); None where every row is a unit.
+        count: how many units.
+    """
+
+    place: IntArray | None
+    count: int
+
+    @classmethod
+    def of(cls, units: IntArray) -> Self:
+        """The groups of `units` (n,)."""
+        # Most tables have one row a unit, in order: nothing to add up then.
+        if bool(np.all(units[1:] > units[:-1])):
+            return cls(None, len(units))
+        found, place = np.unique(units, return_inverse=True)
+        return cls(place, len(found))
+
+    def totals(self, values: FloatArray) -> FloatArray:
+        """Sum of `values` (n,) over the rows of each unit, shape (count,)."""
+        if self.place is None:
+            return values
+        return np.asarray(np.bincount(self.place, weights=values, minlength=self.count), dtype=np.float64)
+
+    def variance_of_mean(self, values: npt.NDArray[np.floating[Any]]) -> float:
+        """Variance of the mean of `values` (n,) over rows, clustered by unit (the sandwich of the ratio estimator)."""
+        n = len(values)
+        if n < 2:
+            return 0.0
+        centred = np.asarray(values, dtype=np.float64) - float(np.mean(values))
+        return float(np.sum(self.totals(centred) ** 2)) / n**2 * (self.count / max(self.count - 1, 1))
 
 
 def variance_of_mean(values: npt.NDArray[np.floating[Any]], units: IntArray) -> float:
-    """Variance of the mean of `values` (n,) over rows, clustered by unit (the sandwich of the ratio estimator)."""
-    n = len(values)
-    if n < 2:
-        return 0.0
-    centred = np.asarray(values, dtype=np.float64) - float(np.mean(values))
-    # Most tables have one row a unit, in order: nothing to add up then.
-    totals = centred if bool(np.all(units[1:] > units[:-1])) else unit_totals(centred, units)
-    count = len(totals)
-    return float(np.sum(totals**2)) / n**2 * (count / max(count - 1, 1))
+    """As `Clusters.variance_of_mean`, for one variance."""
+    return Clusters.of(units).variance_of_mean(values)
 
 
 def measured(

@@ -22,12 +22,12 @@ from release.protocols import Arena, Progress, no_progress
 from release.quality.grid import CodeArray, Grid, lay_grid
 from release.quality.ground import Findings, Part, Pen, over_parts, worst
 from release.quality.intervals import (
+    Clusters,
     FloatArray,
     IntArray,
     bootstrap_weights,
     measured,
     too_few,
-    variance_of_mean,
 )
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 
@@ -38,6 +38,8 @@ MOST_PAIRS = 2_016
 """All pairs of 64 columns. Beyond it pairs are sampled, and the evidence's note says so."""
 TRIPLES = 60
 FLOOR_REPEATS = 12
+CLUSTERED_REPEATS = 4
+"""Draws of the floor where a unit has several rows: each is a pass over the rows."""
 
 _METRICS = {
     1: ("tvd_1way_mean", "noise_floor_1way"),
@@ -53,7 +55,7 @@ class Distances:
     Attributes:
         columns: names of each marginal's columns.
         tvd: the distances, shape (k,).
-        floor: distances of two real samples of the same two sizes, `FLOOR_REPEATS` draws, shape (k, draws).
+        floor: distances of two real samples of the same two sizes, shape (k, draws).
         error: standard error of each distance, shape (k,).
         mean_error: standard error of the mean distance (the marginals share rows, so it is not error/√k).
         trials: units on the smaller side.
@@ -102,10 +104,10 @@ def distances(
     influence = [np.zeros(len(real), dtype=np.float32), np.zeros(len(synthetic), dtype=np.float32)]
     tvd, floor, error = (
         np.zeros(len(marginals)),
-        np.zeros((len(marginals), FLOOR_REPEATS)),
+        np.zeros((len(marginals), floor_of.repeats)),
         np.zeros(len(marginals)),
     )
-    independent = real.n_units == len(real) and synthetic.n_units == len(synthetic)
+    clusters = [Clusters.of(table.units) for table in (real, synthetic)]
     for number, columns in enumerate(marginals):
         size = int(np.prod([grid.sizes[place] for place in columns]))
         cells = [flat(codes, grid.sizes, columns) for codes in grid.codes[:2]]
@@ -118,17 +120,14 @@ def distances(
         for side, table in enumerate((real, synthetic)):
             if len(marginals) > 1:
                 influence[side] += sign[cells[side]]
-            if independent:
+            if clusters[side].count == len(table):
                 mean = float(shares[side] @ sign)
                 variance += (float(shares[side] @ sign**2) - mean**2) / max(len(table) - 1, 1)
             else:
-                variance += variance_of_mean(sign[cells[side]], table.units)
+                variance += clusters[side].variance_of_mean(sign[cells[side]])
         error[number] = np.sqrt(max(variance, 0.0))
     if len(marginals) > 1:
-        total = sum(
-            variance_of_mean(influence[side] / len(marginals), table.units)
-            for side, table in enumerate((real, synthetic))
-        )
+        total = sum(clusters[side].variance_of_mean(influence[side] / len(marginals)) for side in (0, 1))
         mean_error = float(np.sqrt(total))
     else:
         mean_error = float(error[0])
@@ -160,8 +159,16 @@ class _Floor:
         if real.n_units == len(real):
             return cls(len(real), m, rng, None)
         return cls(
-            len(real), m, rng, np.concatenate(list(bootstrap_weights(real.units, 2 * FLOOR_REPEATS, rng)))
+            len(real),
+            m,
+            rng,
+            np.concatenate(list(bootstrap_weights(real.units, 2 * CLUSTERED_REPEATS, rng))),
         )
+
+    @property
+    def repeats(self) -> int:
+        """How many draws there are."""
+        return FLOOR_REPEATS if self.weights is None else len(self.weights) // 2
 
     def __call__(self, cells: CodeArray, counts: IntArray) -> FloatArray:
         if self.weights is None:
@@ -237,7 +244,7 @@ def _measure_part(part: Part, rng: np.random.Generator) -> Findings:
     column = dict(zip(fine.names, one.each(), strict=True))
     if not part.subject:
         levels = one.floor.mean(axis=1)
-        errors = one.floor.std(axis=1, ddof=1) / np.sqrt(FLOOR_REPEATS)
+        errors = one.floor.std(axis=1, ddof=1) / np.sqrt(one.floor.shape[1])
         for (name, figure), level, error in zip(
             column.items(), levels.tolist(), errors.tolist(), strict=True
         ):
@@ -246,7 +253,9 @@ def _measure_part(part: Part, rng: np.random.Generator) -> Findings:
             evidence.append(pen("noise_floor_1way", name, floor, "interval: simulation error"))
         exhibits.append(_bars(one))
     name, figure = worst(column)
-    evidence.append(pen("tvd_1way_worst", part.subject, figure, f"worst column: {name}"))
+    chance = dict(zip(fine.names, one.floor.mean(axis=1).tolist(), strict=True))
+    floor_note = f"; noise floor {chance[name]:.3f}" if name in chance else ""
+    evidence.append(pen("tvd_1way_worst", part.subject, figure, f"worst column: {name}{floor_note}"))
     evidence += _means(pen, part.subject, 1, one)
     for width, limit, choose in ((2, PAIR_CELLS, pairs_of), (3, TRIPLE_CELLS, triples_of)):
         if width not in widths:
@@ -280,6 +289,19 @@ def _means(pen: Pen, subject: str, width: int, found: Distances) -> list[Evidenc
     ]
 
 
+def beyond_chance(what: str, name: str, distance: float, floor: float) -> str:
+    """One sentence on the figure that lies farthest above its noise floor, or least below it."""
+    if distance <= floor:
+        return (
+            f"No {what} is farther from the real table than two real samples of these sizes are from each other; {name} comes nearest to "
+            f"that: {distance:.3f} against {floor:.3f}."
+        )
+    return (
+        f"The {what} {name} is farthest from the real table beyond chance: {distance:.3f}, where two real samples would differ by "
+        f"{floor:.3f} on average."
+    )
+
+
 def _bars(found: Distances) -> Exhibit:
     names = [columns[0] for columns in found.columns]
     floor = found.floor.mean(axis=1)
@@ -288,10 +310,7 @@ def _bars(found: Distances) -> Exhibit:
         probe=MARGINALS.name,
         title="Distance of each column's distribution",
         kind="bars",
-        takeaway=(
-            f"{names[place]} differs most from the real table beyond chance: {found.tvd[place]:.3f}, where two real "
-            f"samples would differ by {floor[place]:.3f}."
-        ),
+        takeaway=beyond_chance("column", names[place], float(found.tvd[place]), float(floor[place])),
         data={
             "labels": names,
             "values": found.tvd.tolist(),
@@ -313,9 +332,8 @@ def _matrix(found: Distances, names: tuple[str, ...]) -> Exhibit:
         probe=MARGINALS.name,
         title="Distance of each pair of columns",
         kind="matrix",
-        takeaway=(
-            f"The pair {left} × {right} is farthest from the real table beyond chance: {found.tvd[worst_pair]:.3f}, "
-            f"where two real samples would differ by {floor[worst_pair]:.3f}."
+        takeaway=beyond_chance(
+            "pair", f"{left} × {right}", float(found.tvd[worst_pair]), float(floor[worst_pair])
         ),
         data={"labels": list(names), "values": values},
     )

@@ -104,7 +104,7 @@ def _measure_part(part: Part) -> Findings:
     found = measured(distance, float(np.sqrt(variance)), trials, least=0.0, most=1.0)
     sizes = 1 / part.real.n_units + 1 / part.synthetic.n_units
     level = float(np.sqrt(shares[0] * (1 - shares[0]) * sizes / (2 * math.pi)).sum())
-    note = f"{count} patterns of missing columns; {_floor(level)}"
+    note = f"{count} pattern{'s' * (count != 1)} of missing columns; {_floor(level)}"
     evidence.append(pen("missing_pattern_tvd", part.subject, found, note))
     return Findings(evidence=evidence, exhibits=exhibits)
 

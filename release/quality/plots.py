@@ -44,7 +44,9 @@ def number(value: Any) -> str:
         return "0"
     if abs(value) >= 1e6 or abs(value) < 1e-4:
         return f"{value:.2e}"
-    if abs(value) >= 100:
+    if abs(value) < 5e-4:
+        return f"{value:.1g}"
+    if abs(value) >= 100 or (value.is_integer() and abs(value) >= 2):
         return f"{value:,.0f}"
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 

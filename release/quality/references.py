@@ -9,7 +9,7 @@ References stay in the workspace: shuffled columns are real values.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +34,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
 }
 """The figures that are shown for references, by the probe that measures them."""
 _QUICK: tuple[Probe, ...] = (MARGINALS, ASSOCIATIONS)
-_FULL: tuple[Probe, ...] = (MARGINALS, ASSOCIATIONS, TAILS, TWO_SAMPLE, TSTR)
+FULL: tuple[Probe, ...] = (MARGINALS, ASSOCIATIONS, TAILS, TWO_SAMPLE, TSTR)
 
 
 def independent_columns(real: Table, rows: int, rng: np.random.Generator) -> Table:
@@ -77,7 +77,7 @@ def measure_references(
     rng: np.random.Generator,
     progress: Progress = no_progress,
     *,
-    probes: Sequence[Probe] = _FULL,
+    probes: Sequence[Probe] = FULL,
 ) -> ProbeReport:
     """The headline figures of other tables, as if each were the release; subject: the table's name, no slices.
 
@@ -86,16 +86,27 @@ def measure_references(
     pen = Pen(REFERENCES.name)
     evidence: list[Evidence] = []
     for number, (name, table) in enumerate(tables.items()):
-        bare = dataclasses.replace(_without_slices(arena), synthetic=_strip(table))
-        for probe in probes:
-            progress(number / len(tables), f"{name}: {probe.name}")
-            wanted = HEADLINES[probe.name]
-            seen: set[str] = set()
-            for item in probe.measure(bare, rng).evidence:
-                if item.metric in wanted and item.metric not in seen and _is_headline(item, probe.name):
-                    seen.add(item.metric)
-                    evidence.append(pen(item.metric, name, item.outcome, item.note))
+        for item in headlines(arena, table, rng, probes=probes):
+            evidence.append(pen(item.metric, name, item.outcome, item.note))
+        progress((number + 1) / len(tables), name)
     return ProbeReport(evidence=tuple(evidence))
+
+
+def headlines(
+    arena: Arena, table: Table, rng: np.random.Generator, *, probes: Sequence[Probe] = FULL
+) -> Iterator[Evidence]:
+    """The headline figures of a table as if it were the release: of the whole, no slices, no mix."""
+    bare = dataclasses.replace(_without_slices(arena), synthetic=_strip(table))
+    for probe in probes:
+        seen: set[str] = set()
+        for item in probe.measure(bare, rng).evidence:
+            if (
+                item.metric in HEADLINES[probe.name]
+                and item.metric not in seen
+                and _is_headline(item, probe.name)
+            ):
+                seen.add(item.metric)
+                yield item
 
 
 def _is_headline(item: Evidence, probe: str) -> bool:

@@ -118,7 +118,7 @@ def internal_report(
         claim=_claim(heading.claim),
         sentences=sentences(evidence),
         findings=findings,
-        sections=[_section(report, summaries or {}) for report in reports if report.evidence],
+        sections=[_section(report, summaries or {}) for report in reports if _says_something(report)],
         slices=_slices(evidence),
         missing=[item for item in evidence if isinstance(item.outcome, NotMeasured)],
         show=_show,
@@ -138,10 +138,18 @@ def partner_report(heading: Heading, synthetic: Table, rulings: Sequence[PublicR
         claim=_claim(heading.claim),
         rows=len(synthetic),
         schema=synthetic.schema,
-        rulings=sorted(rulings, key=lambda one: (one.rule, one.subject)),
+        rulings=_grouped(rulings),
         plots=[_plot(exhibit) for exhibit in released_exhibits(synthetic)],
         number=number,
     )
+
+
+def _grouped(rulings: Sequence[PublicRuling]) -> list[tuple[str, Ruling, str, list[str]]]:
+    """(rule, ruling, limit, subjects), one row for all subjects that fared alike under one limit; in the rules' order."""
+    rows: dict[tuple[str, Ruling, str], list[str]] = {}
+    for one in rulings:
+        rows.setdefault((one.rule, one.ruling, one.limit), []).append(one.subject or "whole release")
+    return [(*key, subjects) for key, subjects in rows.items()]
 
 
 def released_exhibits(synthetic: Table) -> list[Exhibit]:
@@ -236,7 +244,8 @@ def _day(kind: ColumnKind, value: float) -> str:
 def _claim(claim: PrivacyCost | None) -> str:
     if claim is None:
         return "no privacy claim: not differentially private, never to leave"
-    return f"ε = {claim.epsilon:.4g}, δ = {claim.delta:.1e} for one {claim.unit} (up to {claim.max_rows_per_unit} rows)"
+    rows = "one row each" if claim.max_rows_per_unit == 1 else f"up to {claim.max_rows_per_unit} rows each"
+    return f"ε = {claim.epsilon:.4g}, δ = {claim.delta:.1e} for one {claim.unit} ({rows})"
 
 
 def _section(report: ProbeReport, summaries: Mapping[str, str]) -> _Section:
@@ -248,6 +257,18 @@ def _section(report: ProbeReport, summaries: Mapping[str, str]) -> _Section:
         summary=summaries.get(probe, ""),
         evidence=own,
         plots=tuple(_plot(exhibit) for exhibit in report.exhibits),
+    )
+
+
+def _says_something(report: ProbeReport) -> bool:
+    """Not the one figure that a release without a mix has of its mix: that none was asked for."""
+    return any(
+        not (
+            item.metric == "weighted_slices"
+            and isinstance(item.outcome, Measured)
+            and not item.outcome.estimate
+        )
+        for item in report.evidence
     )
 
 

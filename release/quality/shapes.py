@@ -18,6 +18,7 @@ from release.data.table import Table
 from release.protocols import Arena, Progress, no_progress
 from release.quality.ground import Findings, Part, Pen, over_parts, worst
 from release.quality.intervals import FloatArray, IntArray, measured, too_few, variance_of_mean
+from release.quality.marginals import beyond_chance
 from release.records import Exhibit, Measured, NotMeasured, ProbeReport
 
 KOLMOGOROV_MEAN = math.sqrt(math.pi / 2) * math.log(2)
@@ -124,7 +125,11 @@ def _measure_part(part: Part, smallest_cell: int) -> Findings:
     for metric, by_column in (("ks_worst", ks), ("wasserstein_worst", wasserstein)):
         # A column that is missing everywhere has no distribution to compare; its absence is `missingness`' finding.
         name, figure = worst({key: by_column[key] for key in known} or by_column)
-        evidence.append(pen(metric, part.subject, figure, f"worst column: {name}"))
+        place = ("ks_worst", "wasserstein_worst").index(metric)
+        floor = (
+            f"; two real samples of these sizes: about {floors[name][place]:.3f}" if name in floors else ""
+        )
+        evidence.append(pen(metric, part.subject, figure, f"worst column: {name}{floor}"))
     if not part.subject:
         for place, (metric, by_column) in enumerate((("ks", ks), ("wasserstein", wasserstein))):
             for name, figure in by_column.items():
@@ -141,10 +146,7 @@ def _bars(known: dict[str, Measured], floors: dict[str, tuple[float, float]]) ->
         probe=SHAPES.name,
         title="Largest gap between the distribution functions (Kolmogorov-Smirnov), by numeric column",
         kind="bars",
-        takeaway=(
-            f"{name} is shifted most beyond chance: {known[name].estimate:.3f}, where two real samples would "
-            f"differ by about {floors[name][0]:.3f}."
-        ),
+        takeaway=beyond_chance("column", name, known[name].estimate, floors[name][0]),
         data={
             "labels": list(known),
             "values": [figure.estimate for figure in known.values()],

@@ -25,6 +25,7 @@ from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeRepor
 FEWEST_OUTLIERS = 20
 """A column with fewer real outliers has no tail that could be measured."""
 TAIL_SHARE = 0.01
+_REFERENCE = "1: as often as in the real table"
 FENCE = 1.5
 """Tukey's factor (Exploratory Data Analysis, 1977, section 2D)."""
 FEWEST_RARE = 5
@@ -144,12 +145,17 @@ def _measure_part(part: Part) -> Findings:
     exhibits: list[Exhibit] = []
     if not part.subject:
         far = _compare(part, extremes, 0.0)
-        evidence += [pen("outlier_rate_ratio", name, figure) for name, figure in outliers.ratios.items()]
         evidence += [
-            pen("outlier_rate_difference", name, figure) for name, figure in outliers.differences.items()
+            pen("outlier_rate_ratio", name, figure, _REFERENCE) for name, figure in outliers.ratios.items()
+        ]
+        evidence += [
+            pen("outlier_rate_difference", name, figure, "0: as in the real table")
+            for name, figure in outliers.differences.items()
         ]
         evidence.append(_worst(pen, "extreme_rate_ratio", "", far))
-        evidence += [pen("extreme_rate_ratio", name, figure) for name, figure in far.ratios.items()]
+        evidence += [
+            pen("extreme_rate_ratio", name, figure, _REFERENCE) for name, figure in far.ratios.items()
+        ]
         evidence.append(_coverage(pen, part.real, part.synthetic))
         exhibits += _picture("Outliers", "outliers", outliers.ratios)
         exhibits += _picture("Extreme values", "values beyond the real 1 % and 99 % points", far.ratios)
@@ -165,7 +171,7 @@ def _worst(pen: Pen, metric: str, subject: str, found: _Found) -> Evidence:
         reason = f"no numeric column has a tail of {FEWEST_OUTLIERS} real values or more"
         return pen(metric, subject, NotMeasured(reason=reason), without)
     name = max(known, key=lambda key: abs(math.log(known[key].estimate)))
-    return pen(metric, subject, known[name], f"worst column: {name}{without}")
+    return pen(metric, subject, known[name], f"worst column: {name}; {_REFERENCE}{without}")
 
 
 def rare_levels(column: Column) -> list[str]:
@@ -211,13 +217,15 @@ def _picture(title: str, what: str, ratios: Mapping[str, Measured | NotMeasured]
     if not known:
         return []
     name = max(known, key=lambda key: abs(math.log(known[key].estimate)))
-    word = "too few" if known[name].estimate < 1 else "too many"
+    figure = known[name]
+    word = "too few" if figure.high < 1 else "too many" if figure.low > 1 else "about as many"
+    ends = f"{figure.estimate:.2f} times the real rate ({figure.low:.2f} to {figure.high:.2f})"
     return [
         Exhibit(
             probe=TAILS.name,
             title=f"{title}, release over real table, by column",
             kind="intervals",
-            takeaway=f"{name} is farthest off, with {word} {what}: {known[name].estimate:.2f} times the real rate.",
+            takeaway=f"{name}, the column that is farthest off, has {word} {what}: {ends}.",
             data={
                 "labels": list(known),
                 "values": [figure.estimate for figure in known.values()],

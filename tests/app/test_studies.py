@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from app import wiring
 from app.commands.release_studies import percents, weights
 from app.workspace import Workspace
 from release.errors import InputError
-from release.quality import measure_quality
 from release.records import ReleaseId
 from tests.app import fakes
 from tests.app.conftest import Shell
@@ -57,7 +55,7 @@ def shell(measured, monkeypatch, capsys):
     suite = fakes.FakeSuite()
     probes = ("marginals", "tails", "tstr", "rebalance")
     monkeypatch.setattr(wiring, "attack_suite", lambda: suite)
-    monkeypatch.setattr(wiring, "quality_suite", lambda: functools.partial(measure_quality, names=probes))
+    monkeypatch.setattr(wiring, "quality_probes", lambda suite: probes)
     monkeypatch.setenv("SLUICE_WORKSPACE", str(root))
     monkeypatch.chdir(measured)
     shell = Shell(root, capsys)
@@ -120,7 +118,7 @@ def test_rebalancing_shows_before_and_after_and_charges_nothing(shell):
         low, high = (found["score_change", subject][end] for end in ("low", "high"))
         assert low <= found["score_change", subject]["estimate"] <= high
     assert shell("budget --json").json == before
-    assert "add up to at most 1" in shell("release rebalance toy-1 --slices red=3", code=2).err
+    assert "at most 1" in shell("release rebalance toy-1 --slices red=3", code=2).err
 
 
 class Copy:
@@ -143,13 +141,17 @@ class Copy:
 def test_a_baseline_stands_beside_the_release_and_a_private_generator_is_refused(shell, monkeypatch):
     known = dict(wiring.generators())
     monkeypatch.setattr(wiring, "generators", lambda: {**known, "copy": Copy()})
-    found = {
-        (item["metric"], item["subject"]): item["outcome"]
-        for item in shell("release compare toy-1 --with copy --json").json["evidence"]
-    }
+    told = shell("release compare toy-1 --with copy --json").json
+    found = {(item["metric"], item["subject"]): item["outcome"] for item in told["evidence"]}
+    assert "The release beside copy, which has no privacy" in Path(told["page"]).read_text(encoding="utf-8")
     # A resample of the training rows lies at the noise floor of these sizes.
     assert 0 < found["tvd_2way_mean", "copy"]["estimate"] < 0.06
-    assert {subject for metric, subject in found if metric == "loss"} == {"copy", "release"}
+    assert {subject for metric, subject in found if metric == "loss"} == {
+        "copy",
+        "release",
+        "independent columns",
+    }
+    assert found["tvd_2way_mean_price", "copy"]["low"] <= found["tvd_2way_mean_price", "copy"]["high"]
     assert "would be charged" in shell("release compare toy-1 --with mst", code=1).err
 
 

@@ -10,7 +10,7 @@ import pytest
 from release.data.mix import condition, require_weights, shares_in_words
 from release.data.schema import Range, Role, Slice, Unit
 from release.errors import InputError, PlanError
-from release.quality import measure_quality
+from release.quality import FAILED, measure_quality
 from release.quality.ground import at_mix, slice_mask
 from release.quality.rebalance import REBALANCE, measure_rebalance, rebalanced
 from release.records import NotMeasured, Within
@@ -210,3 +210,24 @@ def test_tables_without_a_task_or_a_pair_give_reasons():
     found = figures(REBALANCE.measure(arena, np.random.default_rng(0)))
     assert "no prediction task" in found["score_change", ""].reason
     assert "one column" in found["tvd_2way_change", ""].reason
+
+
+@pytest.mark.parametrize("case", ["30 rows", "nobody old in the real table", "nobody old in the release"])
+def test_odd_tables_at_a_mix_give_reasons_never_a_crash(case):
+    rng = np.random.default_rng(7)
+    real, release, holdout = (people(400, rng) for _ in range(3))
+    if case == "30 rows":
+        release = release.take(np.arange(30))
+    young = [table.take(np.flatnonzero(~slice_mask(table, OLD.where))) for table in (real, release)]
+    if case == "nobody old in the real table":
+        real = young[0]
+    if case == "nobody old in the release":
+        release = young[1]
+    arena = dataclasses.replace(
+        arena_of(real, release, holdout), weights={"old": 0.5}, unweighted=people(300, rng)
+    )
+    for report in measure_quality(arena, np.random.default_rng(0)):
+        for item in report.evidence:
+            if isinstance(item.outcome, NotMeasured):
+                assert item.outcome.reason
+                assert item.metric != FAILED

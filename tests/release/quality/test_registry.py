@@ -9,7 +9,7 @@ import pytest
 
 from release.data.schema import ColumnKind, Role, Unit
 from release.errors import InputError
-from release.quality import PROBES, measure_quality
+from release.quality import PROBES, SUITES, measure_quality, suite_probes
 from release.quality.ground import slice_mask
 from release.records import Measured, NotMeasured
 from tests.release.quality.build import (
@@ -166,6 +166,15 @@ def test_a_figure_does_not_depend_on_what_else_was_asked_for(reports):
 def test_an_unknown_probe_is_refused(reports):
     with pytest.raises(InputError, match="no quality probe"):
         measure_quality(reports[2], np.random.default_rng(0), names=["fidelity"])
+
+
+def test_suites_name_probes_that_exist_and_the_quick_one_trains_no_model():
+    assert SUITES["standard"] == SUITES["deep"] == tuple(PROBES)
+    assert set(SUITES["quick"]) < set(PROBES)
+    assert not {"tstr", "fairness", "two_sample", "coefficients", "coverage"} & set(SUITES["quick"])
+    assert suite_probes("quick") == SUITES["quick"]
+    with pytest.raises(InputError, match="no suite 'fast'"):
+        suite_probes("fast")
 
 
 def test_slice_masks():

@@ -94,7 +94,8 @@ def test_the_internal_page_says_everything(release, pages):
     assert internal.count("<svg") == sum(draw(exhibit) is not None for exhibit in exhibits)
     assert internal.count('role="img" aria-label=') == internal.count("<svg")
     for probe in PROBES:
-        assert f'id="{probe}"' in internal
+        # No mix was asked for, so there is nothing to say of it.
+        assert (f'id="{probe}"' in internal) is (probe != "rebalance")
     for figure in ("0.072", "0.062", "0.082", "0.0818181 is inside"):
         assert figure in internal
 
@@ -254,14 +255,54 @@ def test_the_short_version_says_what_the_figures_say():
         )
     }
     # (0.13 − 0.05) / (0.13 − 0.03) of the way.
-    assert "kept about 80%" in found["Relations"]
-    assert "loses 0.100 (0.050 to 0.200) AUC: 0.700 against 0.800" in found["Prediction"]
+    assert "about 80% of the way" in found["Relations"]
+    assert "loses 0.100 (0.050 to 0.200) in AUC: it reaches 0.700" in found["Prediction"]
     assert "income" in found["Tails"]
     assert "lost outliers" in found["Tails"]
     assert found["Rules"].startswith("3 breaches")
     assert found["Not measured"].startswith("1 of 9")
     assert "Telling apart" not in found
     assert sentences([]) == ()
+
+
+def test_the_short_version_speaks_of_mix_sweep_and_dirt():
+    def sure(value, half=0.01):
+        return Measured(estimate=value, low=value - half, high=value + half, trials=9)
+
+    items = [
+        _evidence("share_asked", sure(0.3, 0), probe="rebalance", subject="slice:old"),
+        _evidence("share_before", sure(0.05, 0), probe="rebalance", subject="slice:old"),
+        _evidence("share_after", sure(0.3, 0), probe="rebalance", subject="slice:old"),
+        _evidence("score_change", sure(0.02), probe="rebalance", subject="slice:old"),
+        _evidence("score_change", sure(-0.01), probe="rebalance"),
+        _evidence("dirt_ratio", sure(0.5), probe="cleanliness", note="cleanest: incomplete rows; 1: as real"),
+        _evidence("peak_ratio", sure(0.5), probe="sweep", note="Up to 50% synthetic rows cost nothing."),
+        _evidence("loss", sure(-0.1), probe="tstr", subject="ill", note="AUC; real rows choose"),
+        _evidence("tstr_score", sure(0.9), probe="tstr", subject="ill"),
+        _evidence("trtr_score", sure(0.8), probe="tstr", subject="ill"),
+        _evidence("alpha_precision", sure(0.9), probe="coverage", note="50 held-out real rows score 0.950"),
+        _evidence("beta_recall", sure(0.8), probe="coverage", note="50 held-out real rows score 0.850"),
+        _evidence(
+            "interval_overlap_mean",
+            sure(0.6),
+            probe="coefficients",
+            subject="ill",
+            note="9 coefficients; another real sample of the same size would overlap by about 0.70",
+        ),
+        _evidence("sign_agreement", sure(0.75), probe="coefficients", subject="ill"),
+    ]
+    found = {one.heading: one.text for one in sentences(items)}
+    assert found["Mix"] == (
+        "As asked for, old has 30.0% of the rows instead of 5.0%, and a model's score on real people of it changes by +0.020 "
+        "(+0.010 to +0.030). On everybody the score changes by -0.010 (-0.020 to +0.000)."
+    )
+    assert found["Too clean?"].startswith(
+        "The release is cleaner than the real table: incomplete rows occur 0.50 times"
+    )
+    assert found["Training mix"] == "Up to 50% synthetic rows cost nothing."
+    assert "gains 0.100 (0.090 to 0.110) in AUC" in found["Prediction"]
+    assert "held-out real rows score 0.850" in found["Coverage"]
+    assert "overlap by about 0.70. 75% of the clear effects" in found["Regression"]
 
 
 def test_numbers_for_people():

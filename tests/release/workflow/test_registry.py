@@ -156,6 +156,7 @@ BAD_REQUESTS = {
     "no rows": (InputError, "cannot be sampled", {"rows": 0}),
     "the exact private number of rows": (InputError, "exact count of the real table", {"rows": 3}),
     "an unknown target": (InputError, "does not release", {"task": Task(target="id")}),
+    "a mix of an unknown slice": (InputError, "no slice", {"weights": {"women": 0.5}}),
     "an unknown feature": (InputError, "does not release", {"task": Task(target="sex", features=("x",))}),
     "infinite for a baseline": (
         InputError,
