@@ -2,7 +2,8 @@
 
 Success counts come from anonymeter 1.1.0; rates, R and intervals are ours, over the guesses really made. What is not taken
 from it: its naive baseline (misaligned), its group risks (wrong denominator), its clipped risks, its correction for unequal
-tables (both arms have equal numbers here). Its linkability and inference take no seed: the targets are drawn here, and all of
+tables (both arms have equal numbers here), the order of its univariate predicates (it differs from run to run, whatever the
+seed). Its linkability and inference take no seed: the targets are drawn here, and all of
 them are attacked, so that its own sampling only changes their order. One row per unit.
 """
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 NAME = "anonymeter"
 TARGETS = 500
 QUERIES = 500
+ALL_QUERIES = 1_000_000
 ATTEMPTS = 20_000
 NEIGHBOURS = 5
 FEWEST = 20
@@ -100,14 +102,22 @@ def _singling_out(
     from anonymeter.evaluators import singling_out_evaluator as theirs
 
     tables = [pl.DataFrame(theirs._safe_column_names(frame)) for frame in (members, controls, synthetic)]
-    queries = theirs._generate_singling_out_queries(
-        df=tables[2].unique(maintain_order=True),
-        mode=mode,
-        n_attacks=QUERIES,
-        n_cols=min(3, len(members.columns)),
-        max_attempts=ATTEMPTS,
-        rng=np.random.default_rng(seed),
-    )
+    rng = np.random.default_rng(seed)
+    searched = tables[2].unique(maintain_order=True)
+    if mode == "univariate":
+        # All of them, in an order of ours: theirs is that of a hash table and differs from run to run, whatever the seed.
+        every = theirs.univariate_singling_out_queries(df=searched, n_queries=ALL_QUERIES, rng=rng)
+        ordered = sorted(every, key=str)
+        queries = [ordered[place] for place in sorted(rng.permutation(len(ordered))[:QUERIES])]
+    else:
+        queries = theirs._generate_singling_out_queries(
+            df=searched,
+            mode=mode,
+            n_attacks=QUERIES,
+            n_cols=min(3, len(members.columns)),
+            max_attempts=ATTEMPTS,
+            rng=rng,
+        )
     if not queries:
         return NotMeasured(reason="anonymeter made no predicate that singles out in the release")
     hits = [

@@ -3,12 +3,14 @@
 The nearest synthetic row by all the other columns gives the guess (anonymeter, 2211.10459, 1-nearest neighbour). A
 category is right when equal; a number within 5 % of the guess's size, a date within 5 % of the robust range; a missing cell
 when the guess is missing in the same way. Reported per sensitive column: the rate for members minus the rate for
-controls, and R. One row per unit (its first), because the best of several rows would be right by chance too often.
+controls, and R; among many columns the lower end of one passes zero by chance, so lower ends hold jointly. One row per unit (its first), because the best of several rows would be right by chance too often.
 
 Where the schema names no sensitive column, every column that is no quasi-identifier is taken for one.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 
@@ -17,10 +19,10 @@ from attacks.bench import F64, Bench, Bool
 from attacks.distances import Neighbours, nearest_without
 from attacks.encoding import I32, I64, Encoded
 from attacks.explain import bare_risk, risk_without, some_of_each_arm
-from attacks.statistics import excess_risk, rate_difference
+from attacks.statistics import excess_risk, jointly_low, rate_difference
 from release.data.schema import ColumnKind, Role, Schema
 from release.protocols import Progress, no_progress
-from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
+from release.records import Evidence, Exhibit, NotMeasured, ProbeReport
 
 NAME = "inference"
 TOLERANCE = 0.05
@@ -160,15 +162,15 @@ def _counterfactual(bench: Bench, names: tuple[str, ...], right: Bool) -> tuple[
 
 
 def differences(probe: str, bench: Bench, names: tuple[str, ...], right: Bool, by: str) -> ProbeReport:
-    """Evidence and bars of right guesses (secrets, U), per secret."""
+    """Evidence and bars of right guesses (secrets, U), per secret; lower ends hold jointly over the secrets."""
     member = bench.targets.is_member
     evidence: list[Evidence] = []
     bars = []
     for name, hits in zip(names, right, strict=True):
         counts = int(hits[member].sum()), int(member.sum()), int(hits[~member].sum()), int((~member).sum())
-        figures: tuple[tuple[str, Measured | NotMeasured], ...] = (
-            ("risk_difference", rate_difference(*counts)),
-            ("excess_risk", excess_risk(*counts)),
+        figures = (
+            ("risk_difference", jointly_low(partial(rate_difference, *counts), len(names))),
+            ("excess_risk", jointly_low(partial(excess_risk, *counts), len(names))),
         )
         evidence.extend(
             Evidence(

@@ -3,6 +3,9 @@
 `attacks.white_box` says how. The tables are made of the schema: units whose cells are all the first level or the lower
 bound, and one unit that has the last level or the upper bound everywhere and as many rows as it may. Where a domain is
 learnt, the levels that the members have are taken. Refitting touches no real rows and costs no budget.
+
+The number of fits follows from the claim: a small μ takes many to see, up to `MOST_FITS`. `detectable` of the evidence is the
+smallest factor of too little noise that these fits would have refuted with 80 % power.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import numpy as np
 
 from attacks.attack import Adversary, Attack
 from attacks.bench import Bench
-from attacks.white_box import Audit, AuditRuling, audit
+from attacks.white_box import Audit, AuditRuling, audit, detectable_ratio, fits_needed, gaussian_mu
 from release.data.schema import OUTSIDE_LEVEL, ColumnSpec
 from release.data.table import Column, Table
 from release.errors import ReleaseError
@@ -19,7 +22,8 @@ from release.protocols import Progress
 from release.records import Evidence, Measured, NotMeasured, ProbeReport
 
 NAME = "white_box"
-FITS = 200
+FEWEST_FITS = 200
+MOST_FITS = 1_000
 SAME_UNITS = 50
 
 
@@ -54,7 +58,8 @@ def _run(bench: Bench, progress: Progress) -> ProbeReport:
         )
     else:
         try:
-            found = audit(refit.plan, *worst_case(bench.arena.members), lambda: refit.noise, FITS, progress)
+            fits = _fits(gaussian_mu(refit.plan.cost))
+            found = audit(refit.plan, *worst_case(bench.arena.members), lambda: refit.noise, fits, progress)
         except ReleaseError as error:
             outcome = NotMeasured(reason=f"the plan cannot be fitted to the audit's tables: {error.fact}")
         else:
@@ -64,9 +69,17 @@ def _run(bench: Bench, progress: Progress) -> ProbeReport:
     )
 
 
+def _fits(mu: float) -> int:
+    return min(max(FEWEST_FITS, fits_needed(mu)), MOST_FITS) if mu > 0 else FEWEST_FITS
+
+
 def _outcome(found: Audit) -> Measured | NotMeasured:
-    if found.ruling is AuditRuling.NO_POWER or found.claimed <= 0:
-        return NotMeasured(reason=found.reason if found.claimed > 0 else "the plan claims no Gaussian noise")
+    if found.claimed <= 0:
+        return NotMeasured(reason="the plan claims no Gaussian noise")
+    if found.ruling is AuditRuling.NO_POWER:
+        needed = fits_needed(found.claimed)
+        more = f"; a claim this small takes about {needed:,} fits" if needed > found.fits else ""
+        return NotMeasured(reason=f"{found.reason}{more}")
     estimate = found.estimate / found.claimed
     low = max(found.low / found.claimed, found.lengths_low / found.claimed_all)
     return Measured(
@@ -74,6 +87,7 @@ def _outcome(found: Audit) -> Measured | NotMeasured:
         low=low,
         high=max(2 * estimate - found.low / found.claimed, low, estimate),
         trials=found.fits,
+        detectable=detectable_ratio(found.claimed, found.fits),
     )
 
 

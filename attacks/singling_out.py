@@ -20,7 +20,7 @@ from attacks.bench import Bench, Bool
 from attacks.distances import in_threads
 from attacks.encoding import I32, I64, Encoded
 from attacks.explain import bare_risk, risk_without
-from attacks.statistics import excess_p_value, excess_risk
+from attacks.statistics import excess_p_value, paired_excess_risk
 from release.protocols import Progress
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 
@@ -29,12 +29,12 @@ MOST = {"univariate": 20_000, "multivariate": 2_000}
 """Predicates of each kind: univariate ones cost little, and a large release has many."""
 WIDTHS = (3, 5, 8)
 """Columns of a multivariate predicate, each for a part of the predicates, beside half of all columns."""
-FEWEST_QUERIES = 200
-"""Below this, samples of the release of the arms' size are asked too; their predicates are weaker."""
+FEWEST_QUERIES = 1_000
+"""Below this, samples of the release of the arms' size are asked too: R ≤ .09 cannot be shown with a few hundred guesses."""
 BATCH = 4_000
 FEWEST_BATCHES = 3
 MOST_BATCHES = 25
-SAMPLES = 8
+SAMPLES = 24
 HIGHEST = np.iinfo(np.int32).max
 
 
@@ -202,12 +202,13 @@ class Count:
     coin, not twenty. Numbers are divided by Kish's design effect Σh²/Σh, h the predicates that hit each unit.
 
     Attributes:
-        predicates: asked. members, controls: that single out there. design_effect: 1 or more.
+        predicates: asked. members, controls: that single out there. both: in both. design_effect: 1 or more.
     """
 
     predicates: int
     members: int
     controls: int
+    both: int
     design_effect: float
 
     @classmethod
@@ -219,13 +220,19 @@ class Count:
             predicates=len(members),
             members=int((members >= 0).sum()),
             controls=int((controls >= 0).sum()),
+            both=int(((members >= 0) & (controls >= 0)).sum()),
             design_effect=float((times**2).sum() / times.sum()) if len(times) else 1.0,
         )
 
     def risk(self) -> Measured:
-        """The excess risk R."""
-        n = self.predicates / self.design_effect
-        found = excess_risk(self.members / self.design_effect, n, self.controls / self.design_effect, n)
+        """The excess risk R; each predicate was tried on both arms."""
+        of = self.design_effect
+        found = paired_excess_risk(
+            self.both / of,
+            (self.members - self.both) / of,
+            (self.controls - self.both) / of,
+            self.predicates / of,
+        )
         return replace(found, trials=self.predicates)
 
     def p_value(self) -> float:

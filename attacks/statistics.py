@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,11 +35,11 @@ def clopper_pearson(successes: float, trials: float, level: float = LEVEL) -> tu
     return low, high
 
 
-def rate_difference(hits_a: int, n_a: int, hits_b: int, n_b: int) -> Measured:
+def rate_difference(hits_a: int, n_a: int, hits_b: int, n_b: int, level: float = LEVEL) -> Measured:
     """The first rate minus the second, with MOVER ends over Clopper-Pearson (Newcombe 1998, method 10's combination)."""
     a, b = hits_a / n_a, hits_b / n_b
-    low_a, high_a = clopper_pearson(hits_a, n_a)
-    low_b, high_b = clopper_pearson(hits_b, n_b)
+    low_a, high_a = clopper_pearson(hits_a, n_a, level)
+    low_b, high_b = clopper_pearson(hits_b, n_b, level)
     return Measured(
         estimate=a - b,
         low=a - b - math.hypot(a - low_a, high_b - b),
@@ -69,6 +69,41 @@ def excess_risk(hits_m: float, n_m: float, hits_c: float, n_c: float, level: flo
         trials=math.floor(n_m),
         detectable=detectable_difference(base, n_m, n_c) / (1.0 - base),
     )
+
+
+def paired_excess_risk(both: float, only_m: float, only_c: float, n: float) -> Measured:
+    """R where every guess was tried on members and on controls: guesses that are easy are so in both arms.
+
+    The ends are those of the score interval of a difference of paired proportions (Tango 1998) over 1 − r_control; they are
+    narrower than those of two independent samples by as much as guesses differ in difficulty. Numbers may be fractions.
+    """
+    m, c = (both + only_m) / n, (both + only_c) / n
+    left = 1.0 - min(c, 1 - 0.5 / n)
+
+    def end(target: float) -> float:
+        return bisect_smallest(lambda d: _paired_score(only_m, only_c, n, d) <= target, -1.0, 1.0) / left
+
+    risk = (m - c) / left
+    return Measured(
+        estimate=risk,
+        low=min(end(Z_LEVEL), risk),
+        high=max(end(-Z_LEVEL), risk),
+        trials=math.floor(n),
+        detectable=detectable_difference(c, n, n) / left,
+    )
+
+
+def _paired_score(only_m: float, only_c: float, n: float, difference: float) -> float:
+    """Tango's score of "the difference of the paired proportions is this": it falls as the difference grows."""
+    a = 2.0 * n
+    b = -only_m - only_c + (2.0 * n - only_m + only_c) * difference
+    c = -only_c * difference * (1.0 - difference)
+    rate = (math.sqrt(max(b * b - 4.0 * a * c, 0.0)) - b) / (2.0 * a)
+    variance = n * (2.0 * rate + difference * (1.0 - difference))
+    distance = only_m - only_c - n * difference
+    if variance <= 0:
+        return 0.0 if abs(distance) < 1e-12 else math.copysign(math.inf, distance)
+    return distance / math.sqrt(variance)
 
 
 LARGEST_RATIO = 1e4
@@ -107,6 +142,15 @@ def _ratio_score(first: tuple[float, float], second: tuple[float, float], ratio:
     if variance <= 0:
         return 0.0 if abs(distance) < 1e-12 else math.copysign(math.inf, distance)
     return distance / math.sqrt(variance * n / (n - 1))
+
+
+def jointly_low(figure: Callable[[float], Measured], among: int) -> Measured:
+    """One of several figures of a search for leaks: its lower end holds jointly over all of them (Bonferroni).
+
+    The upper end keeps the level of its own: a limit holds for each of them, but among many the lower end of one passes by
+    chance. `figure` gives the figure at a level.
+    """
+    return replace(figure(LEVEL), low=figure(1 - (1 - LEVEL) / max(among, 1)).low)
 
 
 def detectable_difference(base: float, n_a: float, n_b: float) -> float:

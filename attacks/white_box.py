@@ -24,7 +24,7 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-from attacks.statistics import Z_LEVEL, clopper_pearson
+from attacks.statistics import Z_LEVEL, Z_POWER, bisect_smallest, clopper_pearson
 from release.data.table import Table
 from release.protocols import NoiseSource, Plan, Progress, no_progress
 from release.records import Mechanism, PrivacyCost
@@ -35,6 +35,7 @@ I64 = npt.NDArray[np.int64]
 PILOT_SHARE = 0.2
 """Of the fits, to learn what goes in; the rest is judged."""
 POWER = 0.85
+"""An estimate under so much of the claim has seen too little."""
 LARGEST = 1e6
 """Stands for "told apart every time": noise that never varies."""
 
@@ -205,6 +206,22 @@ def total_mu(cost: PrivacyCost) -> float:
     return math.sqrt(2 * rho)
 
 
+def fits_needed(mu: float) -> int:
+    """Pairs of fits with which an honest generator of this μ is found too quiet (under `POWER` μ) in one case of twenty."""
+    judged = Z_LEVEL**2 * (2.0 + mu**2 / 4.0) / ((1.0 - POWER) * mu) ** 2
+    return math.ceil(judged / (1.0 - PILOT_SHARE))
+
+
+def detectable_ratio(mu: float, fits: int) -> float:
+    """Smallest true μ over the claimed one that so many pairs of fits refute with 80 % power."""
+    judged = max(1, fits - max(1, round(PILOT_SHARE * fits)))
+
+    def refuted(ratio: float) -> bool:
+        return (ratio - 1.0) * mu >= (Z_LEVEL + Z_POWER) * _standard_error(ratio * mu, judged)
+
+    return bisect_smallest(refuted, 1.0, 1e3)
+
+
 # ------------------------------------------------------------------------------------------------ the measured distance
 
 
@@ -261,8 +278,12 @@ def _distance(without: F64, with_unit: F64) -> tuple[float, float]:
     if spread <= 1e-12:
         return (LARGEST, LARGEST) if gap > 0 else (0.0, 0.0)
     distance = gap / spread
-    error = math.sqrt(2.0 / n + distance**2 / (4.0 * n))
-    return distance, distance - Z_LEVEL * error
+    return distance, distance - Z_LEVEL * _standard_error(distance, n)
+
+
+def _standard_error(distance: float, n: int) -> float:
+    """Of the standardised distance of two Gaussian samples of n each."""
+    return math.sqrt(2.0 / n + distance**2 / (4.0 * n))
 
 
 def _lengths_bound(

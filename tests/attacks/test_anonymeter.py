@@ -7,13 +7,15 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from attacks import PROBES
+from attacks import MEMBERSHIP, PROBES
 from attacks.bench import Bench
-from attacks.distances import nearest
+from attacks.distances import nearest, row_hashes
 from attacks.encoding import Scaling, encode
 from attacks.inference import equal_enough, right_guesses
 from attacks.linkability import linked_rows
 from attacks.singling_out import Queries, SortedTable, multivariate, univariate
+from policies import builtin
+from policies.format import parse
 from release.data.schema import Role
 from release.protocols import Arena
 from release.records import Measured
@@ -272,3 +274,37 @@ def test_the_searched_side_is_never_sampled():
 def test_queries_are_deduplicated():
     q = Queries(np.array([[0], [0]]), np.array([[1], [1]], np.int32), np.array([[2], [2]], np.int32))
     assert len(q.joined(q)) == 1
+
+
+def test_the_cross_check_repeats_though_anonymeter_takes_no_seed():
+    """anonymeter's linkability and inference draw their targets without a seed; here all drawn targets are attacked."""
+    table = mixed_table(1_200, np.random.default_rng(3))
+    arena = split_arena(table, np.random.default_rng(1), units=120)
+    twice = [ANONYMETER.measure(arena, np.random.default_rng(7)).evidence for _ in range(2)]
+    assert twice[0] == twice[1]
+
+
+def test_no_tier_rests_on_a_share_of_distances():
+    """DCR shares and nearest-neighbour ratios pass copies (2505.01524): tiers rest on the maximum over all attacks at a low FPR."""
+    for name in builtin():
+        rules = [rule for rule in parse(builtin()[name]).rules if getattr(rule, "figure", None) is not None]
+        asked = {(rule.figure.probe, rule.figure.metric) for rule in rules}
+        single = {attack.name for attack in MEMBERSHIP}
+        assert not [figure for figure in asked if figure[0] in single]
+        assert ("membership", "max_tpr_at_fpr_1pct") in asked
+        assert not [metric for _, metric in asked if metric == "auc"]
+
+
+def test_the_order_of_columns_hides_no_copy():
+    """Recasing, float jitter and reordered columns defeat a comparison of rows as text (2606.16952)."""
+    schema = make_schema(sex=["f", "m"], job=[f"j{k}" for k in range(15)], age=(0, 99))
+    rng = np.random.default_rng(0)
+    data = {
+        "sex": list(rng.choice(["f", "m"], 300)),
+        "job": [f"j{k}" for k in rng.integers(0, 15, 300)],
+        "age": rng.integers(0, 99, 300).tolist(),
+    }
+    table = make_table(schema, data)
+    turned = make_table(schema, dict(reversed(data.items())))
+    coded = encode({"a": table, "b": turned}, ["a"]).tables
+    assert (row_hashes(coded["a"].codes) == row_hashes(coded["b"].codes)).all()

@@ -1,5 +1,7 @@
 """Intervals cover, thresholds are conservative, nothing is clipped."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -12,6 +14,8 @@ from attacks.statistics import (
     excess_p_value,
     excess_risk,
     joint_null,
+    jointly_low,
+    paired_excess_risk,
     rate_difference,
     roc_points,
     tpr_at_fpr,
@@ -63,6 +67,53 @@ def test_five_failures_against_none_are_no_certainty():
     """Fifty of each, the controls wrong five times and the members never: R = 1, and nearly nothing is shown."""
     assert excess_risk(50, 50, 45, 50, 0.9999).low < 0.0
     assert excess_risk(50, 50, 20, 50, 0.9999).low > 0.3
+
+
+@pytest.mark.parametrize("n", [60, 230, 2_000])
+@pytest.mark.parametrize("easy", [0.0, 0.37, 0.9])
+def test_paired_excess_risk_covers_where_guesses_differ_in_difficulty(n, easy):
+    """Half of the guesses succeed at .05, half at `easy`; members and controls are tried with the same ones: R = 0."""
+    rng = np.random.default_rng(5)
+    p = np.where(np.arange(n) % 2 == 0, 0.05, easy)
+    members, controls = rng.random((1_500, n)) < p, rng.random((1_500, n)) < p
+    figures = [
+        paired_excess_risk(int((m & c).sum()), int((m & ~c).sum()), int((c & ~m).sum()), n)
+        for m, c in zip(members, controls)
+    ]
+    assert np.mean([f.low > 0 for f in figures]) <= 0.065
+    assert np.mean([f.high < 0 for f in figures]) <= 0.065
+    unpaired = excess_risk(n * (0.05 + easy) / 2, n, n * (0.05 + easy) / 2, n)
+    assert np.median([f.high - f.low for f in figures]) <= (unpaired.high - unpaired.low) * 1.02
+
+
+def test_paired_excess_risk_at_its_ends():
+    everything = paired_excess_risk(0, 500, 0, 500)
+    assert everything.estimate == 1.0
+    assert everything.low > 0.98
+    nothing = paired_excess_risk(0, 0, 0, 500)
+    assert (nothing.estimate, nothing.trials) == (0.0, 500)
+    assert 0.0 < nothing.high < 0.02
+    assert paired_excess_risk(0, 0, 40, 500).estimate < 0  # never clipped
+    assert paired_excess_risk(500, 0, 0, 500).estimate == 0.0
+
+
+def test_lower_ends_of_a_search_hold_jointly():
+    """31 secrets without a leak: one lower end in three releases would pass zero at its own level."""
+    rng = np.random.default_rng(0)
+    hits = rng.binomial(2_000, 0.3, (150, 2, 31))
+    alone = np.mean(
+        [[excess_risk(a, 2_000, b, 2_000).low > 0 for a, b in zip(*run)] for run in hits.tolist()]
+    )
+    jointly = [
+        any(jointly_low(partial(excess_risk, a, 2_000, b, 2_000), 31).low > 0 for a, b in zip(*run))
+        for run in hits.tolist()
+    ]
+    assert alone == pytest.approx(0.05, abs=0.015)
+    assert np.mean(jointly) <= 0.10
+    one = excess_risk(700, 2_000, 600, 2_000)
+    joint = jointly_low(partial(excess_risk, 700, 2_000, 600, 2_000), 31)
+    assert (joint.high, joint.estimate) == (one.high, one.estimate)
+    assert joint.low < one.low
 
 
 def test_difference_of_nothing_at_2000_is_inside_the_healthcare_limit():

@@ -20,6 +20,7 @@ import numpy as np
 
 import attacks
 import generators
+from attacks.attack import MembershipAttack
 from attacks.bench import Bench
 from release.canonical import Sha256
 from release.data.table import Table
@@ -30,11 +31,15 @@ from tests.attacks import leaks, tiers
 from tests.shared_schemas import load_shared
 
 CANDIDATE = Sha256("0" * 64)
-STANDARD = [probe for probe in attacks.PROBES if probe.name in attacks.STANDARD]
+STANDARD = [
+    replace(probe, explain=None) if isinstance(probe, MembershipAttack) else probe
+    for probe in attacks.PROBES
+    if probe.name in attacks.STANDARD
+]
 TIERS = {"internal-dev": (500, 10.0), "partner-healthcare": (2_000, 3.0), "public": (6_000, 1.0)}
 """Smallest number of members, and of controls; the largest ε."""
 REFERENCE = 500
-LARGEST_RELEASE = 10_000
+LARGEST_RELEASE = 6_000
 """Rows of a candidate: as many as the training rows, at most so many."""
 
 Trial = dict[str, Any]
@@ -85,10 +90,12 @@ class Setting:
         rows = self.rng("size").choice(len(table), LARGEST_RELEASE, replace=False)
         return table.take(np.sort(rows))
 
-    def with_controls(self, arena: Arena) -> dict:
-        """Rulings on a candidate as in a release."""
+    def with_controls(self, arena: Arena) -> Trial:
+        """What is not met of a candidate judged as in a release, and which controls failed."""
         evidence = attacks.run_suite(arena, CANDIDATE, "standard", np.random.default_rng(self.seed))
-        return tiers.findings(evidence, self.tier, controls=True, claim=arena.claim)
+        rulings = tiers.findings(evidence, self.tier, controls=True, claim=arena.claim)
+        failed = [[c.probe, c.name, c.p_value, c.share] for c in evidence.controls if not c.passed]
+        return {"unmet": tiers.unmet(rulings), "failed_controls": failed}
 
     def without_controls(self, arena: Arena) -> tuple[dict, Bench]:
         """Rulings by the same probes, and the bench with all scores."""
@@ -112,7 +119,7 @@ def private(make: Callable[[Setting], leaks.Scene]) -> Case:
 
     def case(setting: Setting, rng: np.random.Generator) -> Trial:
         del rng
-        return {"unmet": tiers.unmet(setting.with_controls(make(setting).arena))}
+        return setting.with_controls(make(setting).arena)
 
     return case
 
