@@ -78,13 +78,25 @@ class Evaluation:
     verdict: Verdict | None
 
     def to_json(self) -> dict[str, Any]:
-        """Each figure with interval and trials, each control, each ruling; exhibits stay out."""
+        """Each figure with interval and trials, each control, each ruling, and of each exhibit what to take from it.
+
+        Of the pictures themselves only the units at highest risk are in it, by their surrogate ids.
+        """
         evidence = to_json(self.evidence)
         return {
             "suite": evidence["suite"],
             "probes": evidence["probes"],
             "evidence": evidence["evidence"],
             "controls": evidence["controls"],
+            "explanations": [
+                {
+                    "probe": exhibit.probe,
+                    "title": exhibit.title,
+                    "takeaway": exhibit.takeaway,
+                    "top_units": exhibit.data.get("top_units", []),
+                }
+                for exhibit in self.evidence.exhibits
+            ],
             "verdict": None
             if self.verdict is None
             else {

@@ -201,6 +201,7 @@ def _top(probe: str, scores: F64, bench: Bench) -> Exhibit:
         kind="table",
         takeaway=f"{n_members} of the {len(order)} highest scores belong to members; chance would give about half.",
         data={
+            "top_units": [bench.targets.surrogate[place] for place in order.tolist()],
             "columns": ["unit", "score", "member"],
             "rows": [
                 [bench.targets.surrogate[place], float(scores[place]), bool(bench.targets.is_member[place])]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from app.console import JsonOption, examples, progress, show, stdout
+from app.console import JsonOption, examples, lines_of, progress, show, stdout
 from release.records import Purpose
 
 app = typer.Typer(help="Attack and measure any synthetic table.", rich_markup_mode="rich")
@@ -88,5 +88,8 @@ def evaluate(
         else:
             screen.print(findings_table(outcome.verdict))
             screen.print(verdict_summary(outcome.verdict))
+        screen.print(
+            lines_of([("more", "what each attack found, in which columns and at whom: --json, explanations")])
+        )
     if outcome.verdict is not None and (code := EXIT_CODE[outcome.verdict.ruling]):
         raise typer.Exit(code)

@@ -73,6 +73,13 @@ def test_a_copy_is_broken_by_at_least_two_attacks(tables, capsys):
     assert {"exact-copies", "linkability", "claim"} <= broken
     for outcome in figures.values():
         assert ("reason" in outcome) or outcome["trials"] >= 0
+    explained = {(e["probe"], e["title"]): e for e in document["explanations"]}
+    risks = explained["dcr", "The units that look most like members"]
+    assert len(risks["top_units"]) == 20
+    assert all(unit[0] in "mc" and unit[1:].isdigit() for unit in risks["top_units"])
+    assert "falls from" in explained["dcr", "What would be left without a column"]["takeaway"] or (
+        "No single column" in explained["dcr", "What would be left without a column"]["takeaway"]
+    )
 
 
 def test_without_policy_it_measures_and_exits_0(tables, capsys):
