@@ -36,6 +36,7 @@ PEERS = {
     "mbi aim": Peer(library="mbi", arguments=("aim", "{rho}", "{run}", "30")),
     "dpmm mst": Peer(library="dpmm", arguments=("mst", "{epsilon}", "{delta}")),
     "dpmm priv-bayes": Peer(library="dpmm", arguments=("priv-bayes", "{epsilon}", "{delta}")),
+    "dpmm priv-bayes-3": Peer(library="dpmm", arguments=("priv-bayes-3", "{epsilon}", "{delta}")),
     "smartnoise mst": Peer(library="smartnoise", arguments=("mst", "{epsilon}", "{delta}")),
     "dpmm aim": Peer(library="dpmm", arguments=("aim", "{epsilon}", "{delta}")),
     "smartnoise aim": Peer(library="smartnoise", arguments=("aim", "{epsilon}", "{delta}")),

@@ -1,8 +1,8 @@
 """dpmm's generators on codes, in dpmm's own environment; a subprocess of the benchmark.
 
-usage: run_dpmm.py IN.npz OUT.npz (mst | aim | priv-bayes) EPSILON DELTA
+usage: run_dpmm.py IN.npz OUT.npz (mst | aim | priv-bayes | priv-bayes-3) EPSILON DELTA
 
-Its own defaults, one process; the domain is public, so its binning is not used. OUT: codes.
+Its own defaults (priv-bayes: a parent a column; priv-bayes-3: two), one process; the domain is public, so its binning is not used. OUT: codes.
 """
 
 import sys
@@ -13,7 +13,12 @@ from dpmm.models.aim import AIMGM
 from dpmm.models.mst import MSTGM
 from dpmm.models.priv_bayes import PrivBayesGM
 
-MODELS = {"mst": MSTGM, "aim": AIMGM, "priv-bayes": PrivBayesGM}
+MODELS = {
+    "mst": (MSTGM, {}),
+    "aim": (AIMGM, {}),
+    "priv-bayes": (PrivBayesGM, {}),
+    "priv-bayes-3": (PrivBayesGM, {"degree": 3}),
+}
 
 
 def main():
@@ -22,7 +27,8 @@ def main():
         names, sizes, codes = [str(n) for n in file["names"]], file["sizes"], file["codes"]
     frame = pd.DataFrame(codes, columns=names).astype(int)
     domain = dict(zip(names, map(int, sizes), strict=True))
-    model = MODELS[method](epsilon=float(epsilon), delta=float(delta), domain=domain, n_jobs=1)
+    kind, options = MODELS[method]
+    model = kind(epsilon=float(epsilon), delta=float(delta), domain=domain, n_jobs=1, **options)
     model.set_domain(domain)
     model.set_random_state(np.random.RandomState())
     model.check_fit(frame)
