@@ -218,8 +218,9 @@ def _speeds(rows: Sequence[Row]) -> list[Row]:
             aim = MILLION_RATIO * million[label]["few"] + million["counting"]
             name = f"{label} on 1M rows of Adult, processor seconds of the fit"
             made.append(goal(name, million[label]["many"], aim, "lower"))
-    if ratios := newest.get("ratios"):
+    for speed in ("mst ratio", "aim ratio"):
         for pair, aim in RATIOS.items():
-            name = f"{pair} on Adult, ratio of processor seconds of whole processes"
-            made.append(goal(name, ratios[pair], aim, "higher"))
+            if pair in newest.get(speed, {}):
+                name = f"{pair} on Adult, ratio of processor seconds of whole processes"
+                made.append(goal(name, newest[speed][pair], aim, "higher"))
     return made

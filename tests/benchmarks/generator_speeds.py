@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from itertools import combinations
 from operator import itemgetter
 
@@ -102,16 +103,15 @@ def sampling(_limit: float) -> dict:
     return {"ours": time.time() - start}
 
 
-def ratios(limit: float) -> dict:
+def against_mbi(order: Sequence[str], pairs: Sequence[tuple[str, str]], limit: float) -> dict:
     """Processor and wall seconds of whole processes on Adult at ε = 1, ours and mbi's one after the other, ours before and after.
 
     `fits` has the middle one of each generator's fits, by processor seconds. Raises FitError where one does not finish, NoPeer where mbi's
     environment cannot be made.
     """
     table = load("adult")
-    ours = ("mst", "aim", "auto")
     found: dict[str, list[dict]] = {}
-    for generator in (*ours, "mbi mst", *ours, "mbi mst-lean", *ours, "mbi aim", *ours):
+    for generator in order:
         figures = fit_and_score(table, command(generator, table, epsilon=1.0, run=0), limit=limit)
         if "failed" in figures:
             raise FitError(f"{generator}: {figures['failed']}")
@@ -122,14 +122,21 @@ def ratios(limit: float) -> dict:
     }
     return {"fits": middle} | {
         f"{peer} / {own}{suffix}": middle[peer][key] / middle[own][key]
-        for peer, own in (
-            ("mbi mst", "mst"),
-            ("mbi mst-lean", "mst"),
-            ("mbi aim", "aim"),
-            ("mbi aim", "auto"),
-        )
+        for peer, own in pairs
         for key, suffix in (("cpu_seconds", ""), ("seconds", ", wall"))
     }
+
+
+def mst_ratio(limit: float) -> dict:
+    """Of mbi's MST, as published and lean, to ours."""
+    order = ("mst", "mst", "mbi mst", "mst", "mbi mst-lean", "mst", "mst")
+    return against_mbi(order, [("mbi mst", "mst"), ("mbi mst-lean", "mst")], limit)
+
+
+def aim_ratio(limit: float) -> dict:
+    """Of mbi's AIM of 30 rounds to ours. It gets three times the limit: it is the one that is asked for."""
+    ours = ("aim", "auto")
+    return against_mbi((*ours, "mbi aim", *ours, *ours), [("mbi aim", "aim"), ("mbi aim", "auto")], 3 * limit)
 
 
 def million(_limit: float) -> dict:
@@ -190,4 +197,10 @@ def million(_limit: float) -> dict:
     return found
 
 
-SPEEDS = {"counting": counting, "sampling": sampling, "million": million, "ratios": ratios}
+SPEEDS = {
+    "counting": counting,
+    "sampling": sampling,
+    "million": million,
+    "mst ratio": mst_ratio,
+    "aim ratio": aim_ratio,
+}
