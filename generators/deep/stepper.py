@@ -99,6 +99,7 @@ class Reporter:
         others: what was run before.
         delta: of the plan.
         span: the part of `progress` that training takes, within 0 … 1.
+        clock: seconds; for tests.
     """
 
     def __init__(
@@ -108,17 +109,19 @@ class Reporter:
         others: Sequence[DpEvent],
         delta: float,
         span: tuple[float, float],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._progress = progress
         self._recipe = recipe
         self._others = tuple(others)
         self._delta = delta
         self._span = span
-        self._begin = self._last = time.monotonic()
+        self._clock = clock
+        self._begin = self._last = clock()
 
     def __call__(self, taken: int) -> None:
         """After `taken` steps. Says something twice a second at most, and after the last step."""
-        now = time.monotonic()
+        now = self._clock()
         recipe = self._recipe
         if now - self._last < SECONDS_BETWEEN_REPORTS and taken not in (1, recipe.steps):
             return

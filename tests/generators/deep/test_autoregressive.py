@@ -19,6 +19,7 @@ from generators.deep.units import UnitBatch
 from release.errors import IntegrityError, PlanError
 from release.records import Budget, Mechanism, Task
 from tests.builders import make_schema, make_table, random_table
+from tests.generators.test_robust import TABLES
 from tests.seeded_noise import SeededNoise
 
 QUICK = {"steps": 12, "hidden": 12, "sampling_rate": 0.5}
@@ -385,3 +386,19 @@ def test_training_learns_what_the_base_cannot_hold(schema, table):
 
     assert agreement(table) > 0.85
     assert agreement(rows) > 0.75
+
+
+@pytest.mark.parametrize("case", TABLES)
+def test_odd_tables_work(case):
+    make, rows = TABLES[case]
+    schema = make()
+    table = random_table(schema, max(rows, 1), np.random.default_rng(3))
+    if rows == 0:
+        table = table.take(np.zeros(0, dtype=np.int64))
+    task = Task(target=schema.names[-1])
+    model = get("dp_autoregressive").plan(schema, BUDGET, task, QUICK).run(table, SeededNoise(1))
+    assert len(model.sample(50, np.random.default_rng(0))) == 50
+    first = next(iter(schema.released))
+    if first.kind.coded:
+        where = {first.name: (first.levels[0],)}
+        assert set(model.sample(20, np.random.default_rng(0), where)[first.name].values.tolist()) == {0}

@@ -332,10 +332,19 @@ def test_a_budget_that_the_rest_has_used_up_is_refused():
 def test_progress_says_epoch_step_spent_and_left():
     said = []
     recipe = SgdRecipe(rate=0.1, steps=20, clip=1.0, multiplier=4.0)
-    report = Reporter(lambda done, what: said.append((done, what)), recipe, [HISTOGRAMS], DELTA, (0.2, 0.9))
+    clock = iter([0.0, 1.0, 1.2, 20.0])
+    report = Reporter(
+        lambda done, what: said.append((done, what)),
+        recipe,
+        [HISTOGRAMS],
+        DELTA,
+        (0.2, 0.9),
+        clock=lambda: next(clock),
+    )
     report(1)
     report(2)  # within half a second: not said
     report(20)
     assert [done for done, _ in said] == pytest.approx([0.235, 0.9])
+    assert said[0][1].endswith("spent, 19 s left")
     assert said[1][1].startswith("epoch 2 of 2, step 20 of 20, ε ")
     assert said[1][1].endswith("spent, 0 s left")
