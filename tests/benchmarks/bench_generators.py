@@ -3,7 +3,7 @@
     python tests/benchmarks/bench_generators.py                    Adult and credit-default at ε = 1: ours 5 times, each peer once
     … --peers                                                      ours alone
     … --tables adult diabetes130 --epsilons 0.1 1 3 10 --resume    only what the file of results lacks
-    … --stored                                                     nothing measured: the table of all that the file holds
+    … --stored [--markdown]                                        nothing measured: the table of all that the file holds
     … --speeds                                                     fits alone, without counting 10,000,000 rows and such
 
 The same codes with a public domain, δ = 1e-9, and one scoring (`coded_tables`) for all. Each fit is a process of its own with one thread; seconds
@@ -25,7 +25,7 @@ sys.path[:0] = [str(ROOT), str(HERE)]
 
 from coded_tables import TABLES, load, score, tstr  # noqa: E402
 from generator_commands import OURS, PEERS, command, version  # noqa: E402
-from generator_goals import cells, goals, lines  # noqa: E402
+from generator_goals import cells, goals, lines, markdown  # noqa: E402
 from generator_speeds import SPEEDS  # noqa: E402
 from goals import FOLDER, write  # noqa: E402
 from measured_fits import FitError, Key, Results, fit_and_score  # noqa: E402
@@ -97,6 +97,7 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=400.0, help="processor seconds of a fit")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--stored", action="store_true")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--speeds", nargs="*", default=list(SPEEDS), choices=SPEEDS)
     arguments = parser.parse_args()
     peers = [label for label, peer in PEERS.items() if {label, peer.library} & set(arguments.peers)]
@@ -105,7 +106,7 @@ def main() -> None:
         measure(arguments, [*arguments.generators, *peers])
     rows = RESULTS.rows()
     found = cells(rows)
-    print("\n".join(lines(found)))
+    print("\n".join(markdown(found) if arguments.markdown else lines(found)))
     write("generators", {"goals": goals(found, rows), "cells": found})
 
 

@@ -86,6 +86,37 @@ def lines(found: Sequence[Row]) -> list[str]:
     return text
 
 
+def markdown(found: Sequence[Row]) -> list[str]:
+    """The table for a page. Bold is what is better than every other generator's in the same place."""
+    text = []
+    for table in dict.fromkeys(c["table"] for c in found):
+        text += ["", f"| {table}, ε | | 1-way | 2-way | 3-way | AUC | ± | s | MiB | runs | UTC, load |"]
+        text.append("|---|---|---|---|---|---|---|---|---|---|---|")
+        here = [c for c in found if c["table"] == table]
+        for cell in here:
+            where = "" if cell["generator"] == "real" else f"{cell['epsilon']:g}"
+            line = f"| {where} | {cell['generator']} |"
+            when = f"{cell['measured'][11:16]}, {cell['load']:.0f} |"
+            if "failed" in cell:
+                text.append(f"{line} {cell['failed']} | | | | | | | | {when}")
+                continue
+            rivals = [c for c in here if c["epsilon"] == cell["epsilon"] and "failed" not in c]
+            line += f" {cell['one']:.4f} |"
+            for key, better in QUALITY.items():
+                best = (min if better == "lower" else max)(c[key] for c in rivals)
+                line += (
+                    f" **{cell[key]:.4f}** |"
+                    if cell[key] == best and len(rivals) > 1
+                    else f" {cell[key]:.4f} |"
+                )
+            line += f" {cell['auc_sd']:.4f} |" if "auc_sd" in cell else " |"
+            line += (
+                f" {cell['cpu_seconds']:.1f} | {cell['peak_mib']:.0f} |" if "cpu_seconds" in cell else " | |"
+            )
+            text.append(f"{line} {cell['runs']} | {when}")
+    return text
+
+
 def _at(found: Sequence[Row], table: str, epsilon: float, generator: str) -> Row | None:
     here = (table, epsilon, generator)
     return next(
