@@ -19,7 +19,7 @@ from attacks.attack import Adversary, Attack
 from attacks.bench import Bench
 from attacks.inference import secrets
 from attacks.linkability import halves
-from attacks.statistics import excess_risk
+from attacks.risks import excess_risk
 from release.data.table import Table
 from release.errors import ReleaseError
 from release.protocols import Progress

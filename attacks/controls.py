@@ -29,7 +29,7 @@ from attacks import copies, inference, linkability, one_run, qi_linkage, singlin
 from attacks.attack import Leak, MembershipAttack
 from attacks.bench import F64, Bench, Bool
 from attacks.encoding import Encoded
-from attacks.statistics import excess_p_value
+from attacks.risks import excess_p_value
 from attacks.vulnerable import isolation
 from release.protocols import Progress, no_progress
 from release.records import Control, ControlKind

@@ -16,7 +16,7 @@ from attacks.attack import Adversary, Attack
 from attacks.bench import Bench, Bool
 from attacks.distances import row_hashes
 from attacks.near_subset import synthetic_bits
-from attacks.statistics import rate_difference
+from attacks.risks import rate_difference
 from release.protocols import Progress
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 

@@ -15,7 +15,7 @@ from attacks.bench import Bench, Bool
 from attacks.distances import row_hashes
 from attacks.inference import one_row_each, secrets
 from attacks.qi_linkage import linked_secrets, most_frequent, quasi_identifiers, why_not
-from attacks.statistics import rate_difference
+from attacks.risks import rate_difference
 from release.protocols import Progress
 from release.records import Evidence, Measured, NotMeasured, ProbeReport
 

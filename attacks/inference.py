@@ -19,7 +19,7 @@ from attacks.bench import F64, Bench, Bool
 from attacks.distances import Neighbours, nearest_without
 from attacks.encoding import I32, I64, Encoded
 from attacks.explain import bare_risk, risk_without, some_of_each_arm
-from attacks.statistics import excess_risk, jointly_low, rate_difference
+from attacks.risks import excess_risk, jointly_low, rate_difference
 from release.data.schema import ColumnKind, Role, Schema
 from release.protocols import Progress, no_progress
 from release.records import Evidence, Exhibit, NotMeasured, ProbeReport

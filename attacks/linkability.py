@@ -17,7 +17,7 @@ from attacks.bench import Bench, Bool
 from attacks.distances import Neighbours, nearest
 from attacks.encoding import I64
 from attacks.explain import bare_risk, risk_without, some_of_each_arm
-from attacks.statistics import excess_risk
+from attacks.risks import excess_risk
 from release.protocols import Progress
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 

@@ -16,7 +16,8 @@ import numpy as np
 from attacks.bench import Bench, Bool
 from attacks.encoding import I64
 from attacks.inference import one_row_each
-from attacks.statistics import LEVEL, excess_risk
+from attacks.risks import excess_risk
+from attacks.statistics import LEVEL
 from release.records import Evidence, Exhibit, Measured
 
 METRIC = "worst_subgroup_excess_risk"

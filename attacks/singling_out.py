@@ -20,7 +20,7 @@ from attacks.bench import Bench, Bool
 from attacks.distances import in_threads
 from attacks.encoding import I32, I64, Encoded
 from attacks.explain import bare_risk, risk_without
-from attacks.statistics import excess_p_value, paired_excess_risk
+from attacks.risks import excess_p_value, paired_excess_risk
 from release.protocols import Progress
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 

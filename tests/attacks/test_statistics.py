@@ -6,20 +6,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from attacks.statistics import (
-    Thresholds,
-    auc,
-    clopper_pearson,
+from attacks.risks import (
     detectable_difference,
     excess_p_value,
     excess_risk,
-    joint_null,
     jointly_low,
     paired_excess_risk,
     rate_difference,
-    roc_points,
-    tpr_at_fpr,
 )
+from attacks.statistics import Thresholds, auc, clopper_pearson, joint_null, roc_points, tpr_at_fpr
 from release.records import Measured, NotMeasured
 
 

@@ -1,4 +1,4 @@
-"""How many units it takes to prove what: no data, only the statistics of `attacks.statistics`, the audits' and simulated nulls.
+"""How many units it takes to prove what: no data, only the attacks' own statistics and simulated nulls.
 
 python tests/benchmarks/attack_power.py
 """
@@ -15,13 +15,8 @@ sys.path.insert(0, str(ROOT))
 
 import attacks  # noqa: E402
 from attacks.one_run import guesses, largest_bound  # noqa: E402
-from attacks.statistics import (  # noqa: E402
-    detectable_difference,
-    detectable_tpr,
-    excess_risk,
-    rate_difference,
-    tpr_at_fpr,
-)
+from attacks.risks import detectable_difference, excess_risk, rate_difference  # noqa: E402
+from attacks.statistics import detectable_tpr, tpr_at_fpr  # noqa: E402
 from attacks.white_box import detectable_ratio, fits_needed  # noqa: E402
 
 SIZES = (300, 500, 1_000, 2_000, 6_000)
