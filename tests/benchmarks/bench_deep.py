@@ -4,6 +4,7 @@
     … --generators dp_autoregressive mst --peers                  some of ours, no peer
     … --tables diabetes130 --epsilons 10 --resume                 only what the file of results lacks
     … --stored                                                    nothing measured: the table of all that the file holds
+    … --parts                                                     noise, clipping beside Opacus' and accounting by themselves
 
 The same codes with a public domain, δ = 1e-9 and one scoring (`coded_tables`) for all; ours through their public plans, a row a unit, the
 task declared. Each fit is a process of its own with one thread; its seconds are processor time, imports and sampling included. Every fit is
@@ -134,6 +135,69 @@ def goals(cells: list[dict]) -> list[dict]:
     return found
 
 
+def parts() -> dict[str, float]:
+    """The core's parts in processor seconds: Gaussians a second, clipping beside Opacus' ghost clipping, RDP's ε over PLD's."""
+    import time
+
+    import torch
+    from opacus.grad_sample import GradSampleModuleFastGradientClipping
+
+    from generators.deep.clipping import ClippedSum
+    from generators.deep.randomness import SystemRandomness
+    from release.privacy import accounting
+    from release.records import Accountant, DpEvent, Mechanism
+
+    torch.set_num_threads(1)
+
+    def seconds(work) -> float:
+        work()
+        begin = time.process_time()
+        for _ in range(5):
+            work()
+        return (time.process_time() - begin) / 5
+
+    found = {"Gaussians a second": 1_000_000 / seconds(lambda: SystemRandomness().gaussian(1_000_000))}
+    for tokens, hidden in ((1, 128), (4, 128), (4, 64)):
+        net = torch.nn.Sequential(
+            *(torch.nn.Linear(300, hidden), torch.nn.ReLU(), torch.nn.Linear(hidden, hidden)),
+            *(torch.nn.ReLU(), torch.nn.Linear(hidden, 300)),
+        )
+        x = (torch.rand(1200, tokens, 300) < 0.1).float()
+        clipped = ClippedSum(net, 1.0)
+
+        def ours(net=net, x=x, clipped=clipped) -> None:
+            clipped.clear()
+            clipped.add(lambda: net(x).log_softmax(dim=-1)[..., 0].mean(dim=1))
+
+        once = seconds(ours)
+        wrapped = GradSampleModuleFastGradientClipping(net, max_grad_norm=1.0, loss_reduction="sum")
+
+        def theirs(net=net, x=x, wrapped=wrapped) -> None:
+            losses = wrapped(x).log_softmax(dim=-1)[..., 0].mean(dim=1)
+            losses.sum().backward(retain_graph=True)
+            net.zero_grad()
+            factors = wrapped.get_clipping_coef()
+            wrapped.disable_hooks()
+            (factors * losses).sum().backward()
+            wrapped.enable_hooks()
+
+        found[f"clipping over Opacus', {tokens} tokens, {hidden} hidden"] = once / seconds(theirs)
+    for multiplier in (1.5, 4.0, 10.0):
+        event = DpEvent(
+            label="train",
+            mechanism=Mechanism.POISSON_GAUSSIAN,
+            parameter=multiplier,
+            count=250,
+            sampling_rate=0.1,
+        )
+        epsilons = [
+            accounting.cost([event], DELTA, unit="row", max_rows=1, accountant=accountant).epsilon
+            for accountant in (Accountant.RDP, Accountant.PLD)
+        ]
+        found[f"ε by RDP over ε by PLD, multiplier {multiplier:g}"] = epsilons[0] / epsilons[1]
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -146,7 +210,11 @@ def main() -> None:
     parser.add_argument("--limit", type=float, default=1200.0, help="processor seconds of a fit")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--stored", action="store_true")
+    parser.add_argument("--parts", action="store_true")
     arguments = parser.parse_args()
+    if arguments.parts:
+        print("\n".join(f"  {name}: {figure:.4g}" for name, figure in parts().items()))
+        return
     if not arguments.stored:
         measure(arguments)
     cells = table_of(RESULTS.rows())
