@@ -93,7 +93,7 @@ def test_paired_excess_risk_at_its_ends():
 
 
 def test_lower_ends_of_a_search_hold_jointly():
-    """31 secrets without a leak: one lower end in three releases would pass zero at its own level."""
+    """31 secrets without a leak: at its own level one or two lower ends of each release would pass zero."""
     rng = np.random.default_rng(0)
     hits = rng.binomial(2_000, 0.3, (150, 2, 31))
     alone = np.mean(
