@@ -5,6 +5,8 @@ fits: .16 at μ = 2. A broken fixture is off by a factor of √2 or more (.83 at
 standard errors under an honest μ.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -154,3 +156,40 @@ def test_the_deep_suites_probe_audits_the_plan_it_is_given():
     assert honest.low <= 1 <= honest.high
     assert 1 < honest.detectable < 2
     assert outcome(BROKEN["unit ignored"](schema=schema(), multiplier=0.8)).low > 1
+
+
+def test_the_probe_does_not_refit_what_trains_by_dp_sgd():
+    """Its noise is drawn inside; the probe says so instead of spending hours on what it cannot see."""
+    from attacks import PROBES
+    from release.protocols import Arena, Refit
+    from release.records import DpEvent, NotMeasured
+
+    class TrainedPlan(HonestPlan):
+        @property
+        def cost(self):
+            event = DpEvent(
+                label="train",
+                mechanism=Mechanism.POISSON_GAUSSIAN,
+                parameter=1.0,
+                sampling_rate=0.1,
+            )
+            return replace(super().cost, events=(*super().cost.events, event))
+
+        def run(self, table, noise, progress=None):
+            raise AssertionError("refitted")
+
+    probe = next(probe for probe in PROBES if probe.name == "white_box")
+    table = neighbours(ROWS)[1]
+    plan = TrainedPlan(schema=schema(), multiplier=0.8)
+    arena = Arena(
+        members=table,
+        controls=table,
+        reference=None,
+        training=None,
+        synthetic=table,
+        claim=None,
+        refit=Refit(plan=plan, noise=SeededNoise(0)),
+    )
+    outcome = probe.measure(arena, np.random.default_rng(0)).evidence[0].outcome
+    assert isinstance(outcome, NotMeasured)
+    assert "DP-SGD" in outcome.reason
