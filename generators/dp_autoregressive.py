@@ -148,7 +148,7 @@ class Autoregressive:
 
     @property
     def summary(self) -> str:
-        return "a network on top of measured pairs, by DP-SGD: wide tables at ε ≥ 3, conditions; minutes"
+        return "a network on top of auto's marginals, by DP-SGD: wide tables and declared tasks at ε ≥ 3; a minute"
 
     def plan(
         self,

@@ -91,6 +91,7 @@ def train(
         optimizer,
         recipe,
         units,
+        # Rows, not units: no noisy count of units exists. Adam does not mind a constant factor.
         expected_units=base.fitted.total,
         randomness=SystemRandomness(),
         microbatch=max(1, 8192 // base.cost.max_rows_per_unit),

@@ -88,8 +88,9 @@ class SgdRecipe:
             short, dear, enough = enough, cheap, enough * max(1.3, 1.05 * cheap / target)
             if enough > LARGEST_MULTIPLIER:
                 raise PlanError(
-                    f"training {steps} steps at sampling rate {rate:g} does not fit into what ε = {target:g} leaves",
-                    mend="ask for a larger ε, or lower the shares of the rest",
+                    f"training {steps} steps at sampling rate {rate:g} and the rest come to ε = {cheap:.3g} with the most"
+                    f" noise, above the budget's {target:g}",
+                    mend="ask for a larger ε (sampled steps are accounted from about 0.03 on), or lower the shares of the rest",
                 )
             cheap = cost(enough)
         while dear <= target and short > _SMALLEST_MULTIPLIER:

@@ -319,7 +319,7 @@ def test_accounting_is_dp_accounting_s():
 
 
 def test_a_budget_that_the_rest_has_used_up_is_refused():
-    with pytest.raises(PlanError, match="does not fit"):
+    with pytest.raises(PlanError, match="above the budget"):
         SgdRecipe.solve(
             Budget(epsilon=0.1, delta=DELTA),
             [DpEvent(label="x", mechanism=Mechanism.DISCRETE_GAUSSIAN, parameter=1.0)],
