@@ -164,15 +164,10 @@ def _bars(title: str, data: Mapping[str, Any]) -> Markup:
         )
         if marks:
             body.append(_line(x(marks[place]), y, x(marks[place]), y + 19, OTHER, 3))
-        body.append(
-            _text(
-                max(right, x(marks[place]) if marks else right) + 6,
-                y + 14,
-                number(value),
-                colour=SOFT,
-                size=11,
-            )
-        )
+        # The bar's own number stands at the bar's end, unless the mark is in the way.
+        mark = x(marks[place]) if marks else right
+        place_of_text = mark if right - 4 <= mark <= right + 48 else right
+        body.append(_text(max(right, place_of_text) + 6, y + 14, number(value), colour=SOFT, size=11))
     value_name, reference_name = data.get("names", ("value", "reference"))
     legend = [(f"bar: {value_name}", MAIN)] + ([(f"mark: {reference_name}", OTHER)] if marks else [])
     body.append(_legend(height - 10, legend))

@@ -84,6 +84,8 @@ class PublicRuling:
         return cls(rule=finding.rule, subject=finding.subject, limit=finding.limit, ruling=finding.ruling)
 
 
+_WORST_FIRST = (Ruling.BROKEN, Ruling.INVALID, Ruling.UNPROVEN, Ruling.MET)
+
 _TITLES: Mapping[str, str] = {
     "tstr": "Train on synthetic, test on real (TSTR)",
     "sdmetrics": "SDMetrics reports",
@@ -117,7 +119,8 @@ def internal_report(
         heading=heading,
         claim=_claim(heading.claim),
         sentences=sentences(evidence),
-        findings=findings,
+        findings=sorted(findings, key=lambda one: _WORST_FIRST.index(one.ruling)),
+        tally=_tally(findings),
         sections=[_section(report, summaries or {}) for report in reports if _says_something(report)],
         slices=_slices(evidence),
         missing=[item for item in evidence if isinstance(item.outcome, NotMeasured)],
@@ -258,6 +261,12 @@ def _section(report: ProbeReport, summaries: Mapping[str, str]) -> _Section:
         evidence=own,
         plots=tuple(_plot(exhibit) for exhibit in report.exhibits),
     )
+
+
+def _tally(findings: Sequence[Finding]) -> str:
+    """How many findings there are of each ruling, the worst first: "1 broken, 107 met"."""
+    counts = {ruling: sum(one.ruling is ruling for one in findings) for ruling in _WORST_FIRST}
+    return ", ".join(f"{count} {ruling}" for ruling, count in counts.items() if count)
 
 
 def _says_something(report: ProbeReport) -> bool:

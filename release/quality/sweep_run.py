@@ -246,7 +246,7 @@ def _finding(
     score: str,
 ) -> str:
     ratio, last = max(gains.items())
-    change = f"at {ratio:.0%} synthetic the score changes by {last.estimate:+.3f} {score} ({last.low:+.3f} to {last.high:+.3f})"
+    change = f"at {ratio:.0%} synthetic the score ({score}) changes by {last.estimate:+.3f} ({last.low:+.3f} to {last.high:+.3f})"
     if wins:
         return (
             f"Real only is better than every mix that was tried: {change}. Train on real rows where you can."

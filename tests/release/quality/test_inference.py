@@ -12,7 +12,6 @@ from release.data.schema import Role, Unit
 from release.quality.coefficients import (
     COEFFICIENTS,
     Regression,
-    _resample,
     coverage_over_draws,
     least_squares,
     logistic,
@@ -20,6 +19,7 @@ from release.quality.coefficients import (
     same_signs,
 )
 from release.quality.fairness import FAIRNESS, gap_of
+from release.quality.intervals import resample
 from release.quality.references import INDEPENDENT, REFERENCES, independent_columns, measure_references
 from release.quality.sdmetrics_reports import SDMETRICS, frame
 from release.records import Measured, NotMeasured, Task
@@ -85,7 +85,7 @@ def test_resampling_keeps_units_whole():
     schema = schema_of(number_spec("a", 0, 99), unit=Unit(name="person", column="id", max_rows=3))
     units = np.array([5, 5, 7, 5, 9, 9])
     table = table_of(schema, units=units, a=units)
-    drawn = _resample(table, np.random.default_rng(0))
+    drawn = resample(table, np.random.default_rng(0))
     assert drawn.n_units == 3
     for unit in np.unique(drawn.units):
         values = drawn["a"].values[drawn.units == unit]
@@ -111,7 +111,7 @@ def test_coefficients_see_a_reversed_effect():
 def test_naive_coverage_of_bootstrap_draws_is_honest_and_of_biased_ones_not():
     rng = np.random.default_rng(4)
     real = people(2000, rng)
-    good = [_resample(real, rng) for _ in range(25)]
+    good = [resample(real, rng) for _ in range(25)]
     bad = [people(2000, rng, link=0.3) for _ in range(5)]
     honest, wrong = (
         figures(coverage_over_draws(Task(target="ill"), real, draws, rng))["naive_coverage", "ill"]

@@ -339,6 +339,13 @@ def test_released_pictures_of_odd_columns():
     assert "no rows" not in partner_report(HEADING, table.take(np.arange(0)), [])
 
 
+def test_the_internal_page_puts_the_worst_rules_first(release):
+    broken = replace(FINDING, rule="tails", ruling=Ruling.BROKEN)
+    page = internal_report(HEADING, release[1], [FINDING, FINDING, broken])
+    assert "1 broken, 2 met under partner-healthcare" in page
+    assert page.index("<td>tails</td>") < page.index("<td>pairs</td>")
+
+
 @pytest.mark.parametrize("ruling", Ruling)
 def test_a_partners_page_of_a_table_that_stays_says_so(release, ruling):
     rulings = [PublicRuling.of(replace(FINDING, ruling=one)) for one in (Ruling.MET, ruling)]

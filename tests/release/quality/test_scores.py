@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, r2_score, roc_auc_score
 
-from release.quality.intervals import bootstrap_weights, from_replicates, measured, variance_of_mean
+from release.data.table import Table
+from release.quality.intervals import (
+    bootstrap_weights,
+    from_replicates,
+    measured,
+    resample,
+    variance_of_mean,
+    with_refits,
+)
 from release.quality.scores import auc, average_precision, brier, one_against_rest, r_squared
 from release.records import Measured, NotMeasured
+from tests.release.quality.build import people
 
 
 @pytest.mark.parametrize("decimals", [1, 8])
@@ -65,3 +76,28 @@ def test_intervals_are_cut_to_what_the_figure_can_be():
     assert isinstance(found, Measured)
     assert found.high == 1.0
     assert found.low == pytest.approx(0.99 - 0.16449, abs=1e-4)
+
+
+def test_refits_widen_an_interval_by_students_reach_in_squares():
+    sampled = np.linspace(-1.0, 1.0, 201)
+    refits = np.array([0.0, 0.1, 0.2, 0.3])
+    alone = from_replicates(0.0, sampled, 7)
+    both = with_refits(0.0, sampled, refits, 7)
+    # Standard deviation of 0, .1, .2, .3 is √(.05 / 3); the 95 % point of Student's t with 3 degrees of freedom is 2.3534.
+    reach = 2.3533634 * math.sqrt(0.05 / 3)
+    assert both.high == pytest.approx(math.hypot(alone.high, reach), rel=1e-6)
+    assert both.low == pytest.approx(-math.hypot(alone.low, reach), rel=1e-6)
+    same = with_refits(0.0, sampled, np.zeros(4), 7)
+    assert (same.low, same.high) == (alone.low, alone.high)
+    assert isinstance(with_refits(0.0, sampled, np.array([0.0, np.nan]), 7), NotMeasured)
+    assert isinstance(with_refits(0.0, sampled, np.array([0.0]), 7), NotMeasured)
+
+
+def test_a_bootstrap_sample_by_unit_may_be_smaller_than_the_table():
+    rng = np.random.default_rng(0)
+    table = people(300, rng)
+    table = Table(table.schema, table.columns, np.arange(300) // 3)
+    sample = resample(table, rng, 40)
+    assert sample.n_units == 40
+    assert len(sample) == 120
+    assert len(resample(table, rng)) == 300
