@@ -26,6 +26,7 @@ SMALLEST = 50
 PARTS = 8
 """Groups of a numeric quasi-identifier."""
 MOST = 12
+EVERYBODY = "(everybody)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +81,7 @@ def worst_groups(
             mine, others = hits[group.units & member], hits[group.units & ~member]
             risk = excess_risk(int(mine.sum()), len(mine), int(others.sum()), len(others), level)
             risks.append(risk)
-            by = "(everybody)" if group.column is None else bench.encoding.names[group.column]
+            by = EVERYBODY if group.column is None else bench.encoding.names[group.column]
             shown = [name, by, len(mine), float(mine.mean()), float(others.mean()), risk.estimate, risk.low]
             rows.append((risk, shown))
         worst = max(risks, key=lambda risk: risk.low)
@@ -98,12 +99,13 @@ def worst_groups(
         )
     rows.sort(key=lambda row: -row[0].low)
     surest = rows[0]
+    whose = "Everybody has" if surest[1][1] == EVERYBODY else f'A group by "{surest[1][1]}" has'
     exhibit = Exhibit(
         probe=probe,
         title="Groups whose secrets are guessed better than their controls'",
         kind="table",
         takeaway=(
-            f'A group by "{surest[1][1]}" has its "{surest[1][0]}" guessed with an excess risk of at least {surest[0].low:.3f}: it was learnt by heart.'
+            f'{whose} "{surest[1][0]}" guessed with an excess risk of at least {surest[0].low:.3f}: it was learnt by heart.'
             if surest[0].low > 0
             else f"In none of {len(tried):,} groups are secrets surely guessed better for members than for controls."
         ),

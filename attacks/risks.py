@@ -60,7 +60,8 @@ def paired_excess_risk(both: float, only_m: float, only_c: float, n: float) -> M
     left = 1.0 - min(c, 1 - 0.5 / n)
 
     def end(target: float) -> float:
-        return bisect_smallest(lambda d: _paired_score(only_m, only_c, n, d) <= target, -1.0, 1.0) / left
+        # A difference above 1 − r_control is none: R is at most 1.
+        return bisect_smallest(lambda d: _paired_score(only_m, only_c, n, d) <= target, -1.0, left) / left
 
     risk = (m - c) / left
     return Measured(

@@ -83,7 +83,9 @@ def test_paired_excess_risk_covers_where_guesses_differ_in_difficulty(n, easy):
 
 def test_paired_excess_risk_at_its_ends():
     everything = paired_excess_risk(0, 500, 0, 500)
-    assert everything.estimate == 1.0
+    assert everything.estimate == everything.high == 1.0
+    nearly = paired_excess_risk(30, 468, 0, 500)
+    assert nearly.low < nearly.estimate < nearly.high <= 1.0
     assert everything.low > 0.98
     nothing = paired_excess_risk(0, 0, 0, 500)
     assert (nothing.estimate, nothing.trials) == (0.0, 500)
