@@ -93,6 +93,7 @@ class _Room:
             for attribute in clique[1:]:
                 self._join(clique[0], attribute)
         self.cells = junction.tree_cells(domain, self.cliques)
+        self._alone = set(range(len(domain))) - {a for clique in cliques if len(clique) > 1 for a in clique}
         self._held = {pair for clique in cliques for pair in combinations(clique, 2)}
 
     def holds(self, pair: Clique) -> bool:
@@ -117,7 +118,11 @@ class _Room:
     def add(self, pair: Clique) -> None:
         """The pair was chosen."""
         self.cliques.append(pair)
-        self.cells = junction.tree_cells(self.domain, self.cliques)
+        if self._circle(pair):
+            self.cells = junction.tree_cells(self.domain, self.cliques)
+        elif pair not in self._held:  # a clique of its own, in place of those of attributes that stood alone
+            self.cells += self.domain.cells(pair) - sum(self.domain.sizes[a] for a in self._alone & set(pair))
+        self._alone -= set(pair)
         self._join(*pair)
 
     def _circle(self, pair: Clique) -> bool:

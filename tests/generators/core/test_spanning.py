@@ -9,7 +9,7 @@ from generators.core import junction
 from generators.core.counting import Rows
 from generators.core.domain import Domain, StructuralZeros
 from generators.core.measurer import Measurer, RhoFilter
-from generators.core.spanning import choose_tree
+from generators.core.spanning import _Room, choose_tree
 from generators.core.stages import measure_one_way
 from tests.seeded_noise import SeededNoise
 
@@ -113,3 +113,19 @@ def test_more_pairs_than_can_be_compared_at_each_step_are_attached_one_by_one(mo
     tight = [v.clique for v in choose_tree(begin.measurer, begin.fitted, 5.0, most_cells=39)]
     assert 2 <= len(tight) < 6
     assert junction.tree_cells(begin.measurer.domain, tight) <= 39
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_room_left_is_what_the_junction_tree_says(seed):
+    rng = np.random.default_rng(seed)
+    d = int(rng.integers(2, 9))
+    domain = Domain(names=tuple(map(str, range(d))), sizes=tuple(rng.integers(2, 9, d).tolist()))
+    cliques = [tuple(sorted(rng.choice(d, 2, replace=False).tolist())) for _ in range(seed % 3)]
+    room = _Room(domain, [*cliques, *((a,) for a in range(d))], 1e9)
+    for _ in range(6):
+        pair = tuple(sorted(rng.choice(d, 2, replace=False).tolist()))
+        if room.group[pair[0]] == room.group[pair[1]] and pair not in cliques:
+            continue  # of a circle the triangulation is a heuristic, whose outcome a further pair may change
+        room.add(pair)
+        cliques.append(pair)
+        assert room.cells == pytest.approx(junction.tree_cells(domain, cliques))
