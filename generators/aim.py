@@ -28,6 +28,9 @@ from release.records import DpEvent, Mechanism
 MOST_ATTRIBUTES = 80
 """With more, rounds over all pairs take minutes: `wide` serves."""
 
+TREE_CELLS = 1e6
+"""Of the junction tree: with more, each round takes seconds; the last ones brought nothing that was measured."""
+
 _MEASURE = 0.9
 """Share of a round's ρ that measures; the rest chooses (the paper's)."""
 
@@ -104,7 +107,7 @@ class AimFitter:
                 sigma = gaussian_sigma(_MEASURE * left, measurer.max_rows)
                 epsilon = exponential_epsilon((1.0 - _MEASURE) * left)
             # Structural zeros are there from the start; what is chosen may grow with the budget spent, as in the paper.
-            most = self.assignment.most_cells
+            most = max(least, min(TREE_CELLS, self.assignment.most_cells))
             for cap in (least + (most - least) * budget.spent / budget.limit, most):
                 fitting = candidates.fitting(
                     measurer.domain, measurements, zeros, max(cap, float(fitted.tree.cells))

@@ -45,6 +45,7 @@ class Shares:
         last: steps of the last inference.
         penalty: a candidate must promise this many times the noise that measuring it will leave.
         target: weight of candidates with the task's target.
+        target_share: consolidation gives marginals with the task's target so many times the share.
         rounds: of exploring; 0: by how large the noise is beside the counts.
         coarse: whether marginals compete at coarser resolutions too (`core.views`); None: by the noise.
         cells: of the junction tree that exploring may make: inference stays in seconds.
@@ -53,17 +54,18 @@ class Shares:
     one_way: float = 0.08
     most_one_way: float = 0.35
     choice: float = 0.03
-    tree: float = 0.25
+    tree: float = 0.18
     explore: float = 0.25
     select: float = 0.2
     size_power: float = 0.67
-    penalty: float = 0.9
+    penalty: float = 0.65
     tree_penalty: float = 0.5
-    last: int = 200
-    target: float = 1.5
+    last: int = 600
+    target: float = 1.8
+    target_share: float = 1.2
     rounds: int = 0
     coarse: bool | None = None
-    cells: float = 1.5e5
+    cells: float = 3e5
 
 
 ONE_WAY_ERROR = 0.0115
@@ -183,7 +185,8 @@ class _Refinement:
         noise = NOISE_L1 * sigma * float(np.mean(self.domain.sizes)) ** 2 / (2.0 * self.fitted.total)
         self.coarse = noise > COARSE_ERROR if shares.coarse is None else shares.coarse
         # 14 rounds where an average pair's noise is 8 %, as Adult at ε = 1; fewer and quieter ones where it is more.
-        self.rounds = shares.rounds or max(3, min(60, round(14.0 * (0.08 / noise) ** 0.5)))
+        power = 0.7 if noise < 0.08 else 0.5
+        self.rounds = shares.rounds or max(3, min(60, round(14.0 * (0.08 / noise) ** power)))
 
     def _connect(self) -> None:
         pairs = len(self.domain) - 1
@@ -252,14 +255,23 @@ class _Refinement:
         """Share ρ by size, and measure."""
         views = self.measurer.views
         self.measurer.prepare([view.clique for view in chosen])
-        sizes = np.array([float(views.cells(view)) ** self.shares.size_power for view in chosen])
+        sizes = np.array(
+            [
+                float(views.cells(view)) ** self.shares.size_power
+                * (self.shares.target_share if self._with_target(view.clique) else 1.0)
+                for view in chosen
+            ]
+        )
         for view, part in zip(chosen, sizes / sizes.sum(), strict=True):
             sigma = gaussian_sigma(rho * part * (1.0 - 1e-12), self.measurer.max_rows)
             self.measurements.append(self.measurer.measure(view, sigma, label))
         self.chosen += [view for view in chosen if view not in self.chosen]
 
     def _weight(self, clique: Clique) -> float:
-        return self.shares.target if set(self.plan.assignment.targets).intersection(clique) else 1.0
+        return self.shares.target if self._with_target(clique) else 1.0
+
+    def _with_target(self, clique: Clique) -> bool:
+        return bool(set(self.plan.assignment.targets).intersection(clique))
 
     def _fit(self, iterations: int) -> None:
         self.fitted = fit(
