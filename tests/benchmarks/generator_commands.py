@@ -45,11 +45,19 @@ PEERS = {
 
 
 def version(generator: str) -> str:
-    """A peer's pin, or a digest of our source that fits."""
+    """A peer's pin, or a digest of the marginal family's source."""
     if generator in PEERS:
         return PINS[PEERS[generator].library][0]
     digest = hashlib.sha256()
-    for path in sorted([*(ROOT / "generators").rglob("*.py"), *(ROOT / "release" / "privacy").glob("*.py")]):
+    family = [*CODED, "family", "fitter"]
+    for path in sorted(
+        [
+            *(ROOT / "generators" / f"{name}.py" for name in family),
+            *(ROOT / "generators" / "core").rglob("*.py"),
+            *(ROOT / "generators" / "encoding").rglob("*.py"),
+            ROOT / "release" / "privacy" / "noise.py",
+        ]
+    ):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
