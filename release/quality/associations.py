@@ -21,6 +21,7 @@ from release.quality.grid import CodeArray, lay_grid
 from release.quality.ground import Findings, Part, Pen, over_parts, worst
 from release.quality.intervals import FloatArray, absolute, bootstrap_weights, measured, too_few
 from release.quality.models import thin
+from release.quality.threads import one_thread
 from release.records import Exhibit, Measured, NotMeasured, ProbeReport
 
 ROWS = 50_000
@@ -184,7 +185,8 @@ class Associations:
         self, arena: Arena, rng: np.random.Generator, progress: Progress = no_progress
     ) -> ProbeReport:
         """Mean and worst difference by measure, for the whole table and every slice."""
-        return over_parts(arena, "associations", progress, lambda part: _measure_part(part, rng))
+        with one_thread():
+            return over_parts(arena, "associations", progress, lambda part: _measure_part(part, rng))
 
 
 ASSOCIATIONS = Associations()

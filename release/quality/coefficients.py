@@ -21,6 +21,7 @@ from release.quality.features import Encoding, FloatArray, lay_encoding
 from release.quality.ground import Findings, Part, Pen, over_parts
 from release.quality.intervals import IntArray, measured, resample, too_few
 from release.quality.models import Target, declared_tasks, lay_target, thin
+from release.quality.threads import one_thread
 from release.records import Exhibit, NotMeasured, ProbeReport, Task
 
 ROWS = 10_000
@@ -164,7 +165,8 @@ class Coefficients:
         if not tasks:
             reason = "no prediction task is declared and no column has the role target"
             return ProbeReport(evidence=Pen(self.name).none(_METRICS, "", reason))
-        return over_parts(arena, "regressions", progress, lambda part: _measure_part(part, tasks[0], rng))
+        with one_thread():
+            return over_parts(arena, "regressions", progress, lambda part: _measure_part(part, tasks[0], rng))
 
 
 COEFFICIENTS = Coefficients()

@@ -151,13 +151,19 @@ def _picture(
     if dearest is None:
         return ()
     _, words, price = dearest
-    sure = "clearly more than nothing" if price.low > 0 else "no more than chance could show"
+    ends = f"{price.estimate:+.3f} ({price.low:+.3f} to {price.high:+.3f})"
+    if price.low > 0:
+        takeaway = f"Privacy costs most in the {words}: {ends}."
+    elif price.high < 0:
+        takeaway = f"Privacy costs nothing in any of these figures: the release is better than {name} throughout, by the least in the {words}: {ends}."
+    else:
+        takeaway = f"No cost of privacy could be shown; the nearest to one is the {words}: {ends}."
     return (
         Exhibit(
             probe=PROBE,
             title=f"The release beside {name}, which has no privacy",
             kind="table",
-            takeaway=f"Privacy costs most in the {words}: {price.estimate:+.3f} ({price.low:+.3f} to {price.high:+.3f}), {sure}.",
+            takeaway=takeaway,
             data={
                 "columns": [
                     "figure",

@@ -1,4 +1,4 @@
-"""One thread for small fits.
+"""One thread for small fits and products.
 
 Why: on tables of at most fifty thousand rows a second thread saves little, and where other work shares the cores threads that
 spin while they wait make a fit ten to forty times slower (measured on two busy cores).

@@ -176,7 +176,7 @@ def test_independent_columns_keep_columns_and_lose_relations():
 def test_other_makers_tables_are_references_and_never_the_release():
     rng = np.random.default_rng(7)
     arena = arena_of(people(1500, rng), people(1500, rng), people(1000, rng))
-    report = measure_references(arena, {"sdv": people(1500, rng, link=0.0)}, np.random.default_rng(0))
+    report = measure_references(arena, {"sdv": people(1500, rng, link=-1.0)}, np.random.default_rng(0))
     assert {item.probe for item in report.evidence} == {"references"}
     found = figures(report)
     assert found["loss", "sdv"].low > 0.05
