@@ -6,6 +6,7 @@ here is what small budgets need: a base of noisy marginals that the network star
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -32,8 +33,8 @@ from release.privacy import accounting
 from release.protocols import NoiseSource, Progress, no_progress
 from release.records import Budget, PrivacyCost, Task
 
-BASE_SHARE = 0.5
-"""Share of ρ (what the encoding leaves) for the base; training gets what that leaves."""
+BASE_SHARE = (0.5, 0.8)
+"""Least and largest share of ρ (what the encoding leaves) for the base; training gets what that leaves. See `base_share`."""
 
 _OPTIONS = frozenset(
     {
@@ -59,6 +60,7 @@ class AutoregressivePlan:
     Attributes:
         groundwork: how columns become attributes.
         fitter: of the base.
+        base_share: its share of ρ.
         recipe: of the private training.
         network: settings that are not part of the recipe.
         cost: of all three.
@@ -67,6 +69,7 @@ class AutoregressivePlan:
 
     groundwork: Groundwork
     fitter: Fitter
+    base_share: float
     recipe: SgdRecipe
     network: ArOptions
     cost: PrivacyCost
@@ -78,6 +81,7 @@ class AutoregressivePlan:
             "version": metadata.version("sluicegate"),
             "options": dict(self.options),
             "encoding": self.groundwork.encoding.describe(),
+            "base_share": self.base_share,
             "base": self.fitter.describe(),
             "training": {
                 "steps": self.recipe.steps,
@@ -160,7 +164,7 @@ class Autoregressive:
         options = dict(options or {})
         require_known(NAME, options, _OPTIONS)
         network = _network_options(options)
-        share = number(options, "base_share", BASE_SHARE, 0.01, 0.95)
+        share = number(options, "base_share", base_share(budget.epsilon), 0.01, 0.95)
         memory = int(number(options, "memory_mib", default_memory_mib(), 1, 1 << 20))
         groundwork = Groundwork.plan(schema, budget, task, options)
         fitter = plan_auto(
@@ -183,6 +187,7 @@ class Autoregressive:
         return AutoregressivePlan(
             groundwork=groundwork,
             fitter=fitter,
+            base_share=share,
             recipe=recipe,
             network=network,
             cost=groundwork.cost((*fitter.events, recipe.event)),
@@ -191,6 +196,12 @@ class Autoregressive:
 
     def load(self, directory: Path) -> AutoregressiveModel:
         return load_autoregressive(directory)
+
+
+def base_share(epsilon: float) -> float:
+    """The base's share of ρ by default: half at ε ≥ 10, .7 at ε = 1: what noise drowns, a network does not learn."""
+    least, largest = BASE_SHARE
+    return min(largest, max(least, least + 0.2 * math.log10(10.0 / epsilon)))
 
 
 def _network_options(options: Mapping[str, Any]) -> ArOptions:

@@ -16,6 +16,7 @@ from generators.deep.clipping import ClippedSum, masked_linear
 from generators.deep.network import Network
 from generators.deep.sampling import Evidence, draw
 from generators.deep.units import UnitBatch
+from generators.dp_autoregressive import base_share
 from release.errors import IntegrityError, PlanError
 from release.records import Budget, Mechanism, Task
 from tests.builders import make_schema, make_table, random_table
@@ -309,6 +310,14 @@ def test_the_plan_charges_encoding_base_and_training(schema):
     assert plan.cost.events[-1] == plan.recipe.event
     assert 0.999 * BUDGET.epsilon < plan.cost.epsilon <= BUDGET.epsilon
     assert plan.describe()["training"]["noise_multiplier"] == plan.recipe.multiplier
+
+
+def test_small_budgets_go_to_the_base():
+    shares = [base_share(epsilon) for epsilon in (0.01, 0.1, 1.0, 3.0, 10.0, 100.0)]
+    assert shares == sorted(shares, reverse=True)
+    assert shares[0] == 0.8
+    assert shares[2] == pytest.approx(0.7)
+    assert shares[-1] == 0.5
 
 
 REFUSED = {
