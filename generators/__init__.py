@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from generators.aim import AimFitter
 from generators.auto import plan_auto
 from generators.baselines import BASELINES
+from generators.dp_autoregressive import Autoregressive
 from generators.family import MarginalGenerator
 from generators.independent import IndependentFitter
 from generators.mst import MstFitter
@@ -44,6 +45,7 @@ _ALL: tuple[Generator, ...] = (
         summary="a privately chosen tree of pairs: seconds, robust at small ε, pairs only",
         planner=MstFitter.plan,
     ),
+    Autoregressive(),
     *BASELINES,
 )
 
