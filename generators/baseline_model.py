@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from generators.baseline_rows import FrameForm, meets
 from release.canonical import canonical_bytes
+from release.data.atomic import write_atomically
 from release.data.schema import Schema
 from release.data.table import Table, concatenate
 from release.errors import FaultError, IntegrityError, PlanError
@@ -150,11 +151,8 @@ def _sampled(
 def _save(generator: str, rows: Table, directory: Path) -> None:
     from release.data.table_file import write_table
 
-    if directory.exists():
-        raise FaultError(f"{directory.name} exists already", mend="save to a new directory")
-    partial = directory.with_name(f".{directory.name}.partial")
-    partial.mkdir(parents=True, exist_ok=True)
     document = {"format": FORMAT, "generator": generator, "schema": rows.schema.model_dump(mode="json")}
-    (partial / "model.json").write_bytes(canonical_bytes(document))
-    write_table(rows, partial / "rows.parquet")
-    partial.rename(directory)
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    with write_atomically(directory, directory=True) as partial:
+        (partial / "model.json").write_bytes(canonical_bytes(document))
+        write_table(rows, partial / "rows.parquet")
