@@ -152,7 +152,7 @@ class Autoregressive:
 
     @property
     def summary(self) -> str:
-        return "a network on top of auto's marginals, by DP-SGD: wide tables and declared tasks at ε ≥ 3; a minute"
+        return "a network on top of auto's marginals, by DP-SGD: for wide tables at ε near 10, elsewhere as auto or a little worse; a minute"
 
     def plan(
         self,
