@@ -267,7 +267,7 @@ def _distances(
         kind="table",
         takeaway=(
             f"On the {rows[0][0]} the mean distance from the real table as it is goes from {rows[0][1]:.3f} to {rows[0][2]:.3f}; a mix that was "
-            "asked for moves it on purpose. Within a slice it should not grow."
+            "asked for moves it on purpose. Within the slice itself it should not grow."
         ),
         data={"columns": ["part", "before", "after", "change at least", "change at most"], "rows": rows},
     )

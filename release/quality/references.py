@@ -95,8 +95,17 @@ def measure_references(
 def headlines(
     arena: Arena, table: Table, rng: np.random.Generator, *, probes: Sequence[Probe] = FULL
 ) -> Iterator[Evidence]:
-    """The headline figures of a table as if it were the release: of the whole, no slices, no mix."""
-    bare = dataclasses.replace(_without_slices(arena), synthetic=_strip(table))
+    """The headline figures of a table as if it were the release: of the whole, no slices."""
+    # The mix is that of slices, which are left out here: the real side is brought to it first.
+    bare = dataclasses.replace(
+        arena,
+        members=_strip(arena.members),
+        controls=_strip(arena.controls),
+        training=_strip(compared(arena)),
+        synthetic=_strip(table),
+        weights={},
+        unweighted=None,
+    )
     for probe in probes:
         seen: set[str] = set()
         for item in probe.measure(bare, rng).evidence:
@@ -115,12 +124,3 @@ def _is_headline(item: Evidence, probe: str) -> bool:
 
 def _strip(table: Table) -> Table:
     return Table(table.schema.model_copy(update={"slices": ()}), table.columns, table.units)
-
-
-def _without_slices(arena: Arena) -> Arena:
-    return dataclasses.replace(
-        arena,
-        members=_strip(arena.members),
-        controls=_strip(arena.controls),
-        training=None if arena.training is None else _strip(arena.training),
-    )

@@ -92,6 +92,8 @@ _TITLES: Mapping[str, str] = {
     "two_sample": "Two-sample test",
     "coverage": "Coverage (α-precision, β-recall)",
     "sweep": "Ratio sweep",
+    "price": "The price of privacy",
+    "rebalance": "The mix that was asked for",
 }
 
 

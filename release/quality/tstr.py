@@ -143,6 +143,8 @@ def _run(
     notes = [f"; {side} rows could not choose a family" for side, family in chosen.items() if family is None]
     if max(len(real), len(synthetic)) > target.most_rows:
         notes.append(f"; models saw {target.most_rows:,} rows a side at most")
+    if len(holdout) > TEST_ROWS:
+        notes.append(f"; tested on about {TEST_ROWS:,} of the held-out rows")
     return Trial(
         target=target,
         holdout=tested,

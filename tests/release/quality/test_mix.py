@@ -13,6 +13,7 @@ from release.errors import InputError, PlanError
 from release.quality import FAILED, measure_quality
 from release.quality.ground import at_mix, slice_mask
 from release.quality.rebalance import REBALANCE, measure_rebalance, rebalanced
+from release.quality.references import INDEPENDENT
 from release.records import NotMeasured, Within
 from tests.release.quality.build import (
     arena_of,
@@ -165,6 +166,12 @@ def test_fidelity_is_measured_at_the_mix_that_was_asked_for(weighted):
     assert fair["two_sample", "two_sample_auc", ""].low < 0.5
     assert naive["two_sample", "two_sample_auc", ""].low > 0.55
     assert ("cleanliness", "dirt_ratio", "repeated rows") not in fair
+    # Columns shuffled on their own have the real distributions: at the mix, the mix's.
+    columns, level = (
+        fair["references", "tvd_1way_mean", INDEPENDENT],
+        fair["marginals", "noise_floor_1way", ""],
+    )
+    assert columns.estimate < 1.5 * level.estimate
 
 
 def test_the_effect_is_measured_against_the_real_table_as_it_is(weighted):
