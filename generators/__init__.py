@@ -11,6 +11,7 @@ from generators.aim import AimFitter
 from generators.auto import plan_auto
 from generators.baselines import BASELINES
 from generators.dp_autoregressive import Autoregressive
+from generators.dp_ctgan import Ctgan
 from generators.family import MarginalGenerator
 from generators.independent import IndependentFitter
 from generators.mst import MstFitter
@@ -46,6 +47,7 @@ _ALL: tuple[Generator, ...] = (
         planner=MstFitter.plan,
     ),
     Autoregressive(),
+    Ctgan(),
     *BASELINES,
 )
 
