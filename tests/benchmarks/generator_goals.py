@@ -240,8 +240,10 @@ def _speeds(rows: Sequence[Row]) -> list[Row]:
     newest = {r["generator"]: r for r in rows if r["table"] == "speeds" and "failed" not in r}
     made = []
     if counting := newest.get("counting"):
-        peer = min(counting[name] for name in ("numpy", "polars", "duckdb"))
-        made.append(goal("105 pairs of 10M rows, s", counting["ours"], peer / COUNTING_RATIO, "lower", peer))
+        for what in ("", ", processor"):
+            peer = min(counting[f"{name}{what}"] for name in ("numpy", "polars", "duckdb"))
+            aim = peer / COUNTING_RATIO
+            made.append(goal(f"105 pairs of 10M rows, s{what}", counting[f"ours{what}"], aim, "lower", peer))
     if sampling := newest.get("sampling"):
         made.append(goal("sampling 1M x 15, s", sampling["ours"], SAMPLING_SECONDS, "lower"))
     if million := newest.get("million"):
