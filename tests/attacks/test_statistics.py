@@ -70,13 +70,13 @@ def test_paired_excess_risk_covers_where_guesses_differ_in_difficulty(n, easy):
     """Half of the guesses succeed at .05, half at `easy`; members and controls are tried with the same ones: R = 0."""
     rng = np.random.default_rng(5)
     p = np.where(np.arange(n) % 2 == 0, 0.05, easy)
-    members, controls = rng.random((1_500, n)) < p, rng.random((1_500, n)) < p
+    members, controls = rng.random((700, n)) < p, rng.random((700, n)) < p
     figures = [
         paired_excess_risk(int((m & c).sum()), int((m & ~c).sum()), int((c & ~m).sum()), n)
         for m, c in zip(members, controls)
     ]
-    assert np.mean([f.low > 0 for f in figures]) <= 0.065
-    assert np.mean([f.high < 0 for f in figures]) <= 0.065
+    assert np.mean([f.low > 0 for f in figures]) <= 0.07
+    assert np.mean([f.high < 0 for f in figures]) <= 0.07
     unpaired = excess_risk(n * (0.05 + easy) / 2, n, n * (0.05 + easy) / 2, n)
     assert np.median([f.high - f.low for f in figures]) <= (unpaired.high - unpaired.low) * 1.02
 
@@ -97,7 +97,7 @@ def test_paired_excess_risk_at_its_ends():
 def test_lower_ends_of_a_search_hold_jointly():
     """31 secrets without a leak: at its own level one or two lower ends of each release would pass zero."""
     rng = np.random.default_rng(0)
-    hits = rng.binomial(2_000, 0.3, (150, 2, 31))
+    hits = rng.binomial(2_000, 0.3, (60, 2, 31))
     alone = np.mean(
         [[excess_risk(a, 2_000, b, 2_000).low > 0 for a, b in zip(*run)] for run in hits.tolist()]
     )
@@ -105,8 +105,8 @@ def test_lower_ends_of_a_search_hold_jointly():
         any(jointly_low(partial(excess_risk, a, 2_000, b, 2_000), 31).low > 0 for a, b in zip(*run))
         for run in hits.tolist()
     ]
-    assert alone == pytest.approx(0.05, abs=0.015)
-    assert np.mean(jointly) <= 0.10
+    assert alone == pytest.approx(0.05, abs=0.02)
+    assert np.mean(jointly) <= 0.12
     one = excess_risk(700, 2_000, 600, 2_000)
     joint = jointly_low(partial(excess_risk, 700, 2_000, 600, 2_000), 31)
     assert (joint.high, joint.estimate) == (one.high, one.estimate)
