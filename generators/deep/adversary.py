@@ -291,7 +291,7 @@ def train(
             noised = parameter.grad
             if noised is None:
                 raise FaultError("a gradient came without its noised part", mend="report this")
-            own = public.sums[parameter] / options.batch
+            own = (public.sums[parameter] / options.batch).to(noised.dtype)
             parameter.grad = noised + own + (0.0 if penalty is None else penalty)
 
     optimizer.register_step_pre_hook(add_generated)
