@@ -5,7 +5,8 @@ usage: run_mbi.py IN.npz OUT.npz (estimate ITERATIONS | mst RHO SEED | mst-lean 
 IN for `estimate`: names, sizes, and for each marginal k: clique_k, counts_k, sigma_k. For the recipes: names, sizes, codes.
 The recipes are written here from the papers (2108.04978, 2201.12677); everything that estimates and samples is mbi's. `mst` does what the
 library's own script of that name does: levels below 3 σ merged, 2,500 and 10,000 iterations, mbi's projection of every pair. `mst-lean` spares
-mbi all that it can: 1,000 and 5,000 iterations, pairs as products of one-way marginals.
+mbi all that it can: 1,000 and 5,000 iterations, pairs as products of one-way marginals. `aim` has that library's defaults but for the rounds: pairs of
+at most 10,000 cells, a tree of at most 80 MiB (with triples too, mbi compiles so many programs that mappings of memory run out).
 """
 
 import itertools
@@ -126,9 +127,9 @@ class Recipe:
             self.measure((a,), sigma)
         spent = d / (2 * sigma**2)
         self.fit(1000)
-        candidates = [c for k in (1, 2, 3) for c in itertools.combinations(range(d), k)]
+        candidates = [c for k in (1, 2) for c in itertools.combinations(range(d), k)]
         cells = {c: int(np.prod([self.sizes[a] for a in c])) for c in candidates}
-        exact = {c: self.exact(c) for c in candidates if cells[c] < 50_000}
+        exact = {c: self.exact(c) for c in candidates if cells[c] <= 10_000}
         while spent < self.rho * (1 - 1e-9):
             left = self.rho - spent
             if left < 2 * (1 / (2 * sigma**2) + epsilon**2 / 8):
@@ -146,7 +147,7 @@ class Recipe:
             ]
             noise = np.sqrt(2 / np.pi) * sigma
             scores = [len(c) * (np.abs(exact[c] - self.expected(c)).sum() - noise * cells[c]) for c in fits]
-            chosen = fits[self.choose(scores, epsilon, 3.0)]
+            chosen = fits[self.choose(scores, epsilon, 2.0)]
             before = self.expected(chosen)
             self.measure(chosen, sigma)
             self.fit(1000)
