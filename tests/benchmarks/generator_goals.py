@@ -170,14 +170,16 @@ def _against_peers(found: Sequence[Row]) -> list[Row]:
     made, ahead = [], []
     for table, epsilon in sorted({(c["table"], c["epsilon"]) for c in found if c["epsilon"]}):
         auto = _at(found, table, epsilon, "auto")
-        mst, mbi = _at(found, table, epsilon, "mst"), _at(found, table, epsilon, "mbi mst")
+        mst = _at(found, table, epsilon, "mst")
+        mbi = [c for name in ("mbi mst", "mbi mst-lean") if (c := _at(found, table, epsilon, name))]
         for key, better in QUALITY.items():
             peer = _best_peer(found, table, epsilon, key)
             if auto and peer is not None:
                 ahead.append(auto[key] <= peer if better == "lower" else auto[key] >= peer)
             if mst and mbi:
                 name = f"{table} ε = {epsilon:g} mst {key} against mbi's MST"
-                made.append(goal(name, mst[key], mbi[key], better, mbi[key]))
+                theirs = (min if better == "lower" else max)(c[key] for c in mbi)
+                made.append(goal(name, mst[key], theirs, better, theirs))
     if ahead:
         made.append(
             goal(
