@@ -8,7 +8,9 @@ and Σ_t g_t for b, g_t being the loss's gradient in z_t. Its squared norm is Σ
 bounds the norm of their sum. Tests compare it with Opacus' gradients
 sample by sample and with one backward pass a unit.
 
-Numbers are float32: a clipped norm may pass the bound by rounding. `HEADROOM` is what the noise is larger by on that account.
+Numbers are float32. Where a unit's tokens nearly cancel, a squared norm is the small difference of large numbers: `_rounding` is added, so that
+it is never too small. Sums of sums are float64. A clipped norm may still pass the bound by a rounding: `HEADROOM` is what the noise is larger by on
+that account. A unit whose gradient is no number (an overflow) adds nothing: it would make the whole sum no number, which no noise hides.
 """
 
 from __future__ import annotations
@@ -23,7 +25,13 @@ if TYPE_CHECKING:
     import torch
 
 HEADROOM = 1.001
-"""Noise is drawn for a bound so many times the clipping bound: float32 norms and sums are off by less."""
+"""Noise is drawn for a bound so many times the clipping bound: float32 norms and sums of `PIECE` tokens are off by less."""
+
+PIECE = 512
+"""Tokens that are summed in float32: an error of one rounding in each of thousands would add up to more than `HEADROOM`."""
+
+UNIT_ROUNDOFF = 2.0**-24
+"""Of float32."""
 
 
 def require_private(module: torch.nn.Module) -> None:
@@ -81,7 +89,7 @@ class ClippedSum:
         import torch
 
         self.sums = {
-            parameter: torch.zeros_like(parameter)
+            parameter: torch.zeros_like(parameter, dtype=torch.float64)
             for layer in self._layers
             for parameter in (layer.weight, layer.bias)
             if parameter is not None
@@ -128,14 +136,19 @@ class ClippedSum:
                     else _squared_bounds(a, g, mask, bias=layer.bias is not None)
                 )
             norms = squared.clamp(min=0.0).sqrt()
+            lost = ~torch.isfinite(norms)
             factors = (self._clip / norms.clamp(min=self._clip))[:, None, None]
             for layer, a, g in kept:
-                weighted = (g * factors).flatten(0, 1)
-                weights = weighted.T @ a.flatten(0, 1)
+                weighted, seen_by_it = g * factors, a
+                if lost.any():
+                    nobody = lost[:, None, None]
+                    weighted, seen_by_it = weighted.masked_fill(nobody, 0.0), a.masked_fill(nobody, 0.0)
+                weighted = weighted.flatten(0, 1)
+                weights = _outer_sum(weighted, seen_by_it.flatten(0, 1))
                 mask = getattr(layer, "mask", None)
                 self.sums[layer.weight] += weights if mask is None else weights * mask
                 if layer.bias is not None:
-                    self.sums[layer.bias] += weighted.sum(dim=0)
+                    self.sums[layer.bias] += weighted.sum(dim=0, dtype=torch.float64)
         return norms
 
 
@@ -165,6 +178,16 @@ def _tokens(tensor: torch.Tensor) -> torch.Tensor:
     return tensor if tensor.dim() == 3 else tensor.unsqueeze(1)
 
 
+def _outer_sum(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Σ_t left_t right_tᵀ, float64: products and sums of `PIECE` tokens in float32, those sums in float64."""
+    import torch
+
+    total = torch.zeros(left.shape[1], right.shape[1], dtype=torch.float64, device=left.device)
+    for begin in range(0, len(left), PIECE):
+        total += left[begin : begin + PIECE].T @ right[begin : begin + PIECE]
+    return total
+
+
 def _squared_bounds(a: torch.Tensor, g: torch.Tensor, mask: torch.Tensor, *, bias: bool) -> torch.Tensor:
     """(Σ_t √(Σ_{ij} M_ij g_ti² a_tj² + bias · |g_t|²))² of each unit, shape (units,); exact for one token."""
     g2 = g * g
@@ -184,4 +207,16 @@ def _squared_norms(a: torch.Tensor, g: torch.Tensor, *, bias: bool) -> torch.Ten
     one = 1.0 if bias else 0.0
     if a.shape[1] == 1:
         return (g * g).sum(dim=(1, 2)) * ((a * a).sum(dim=(1, 2)) + one)
-    return (torch.bmm(g, g.transpose(1, 2)) * (torch.bmm(a, a.transpose(1, 2)) + one)).sum(dim=(1, 2))
+    squared = (torch.bmm(g, g.transpose(1, 2)) * (torch.bmm(a, a.transpose(1, 2)) + one)).sum(dim=(1, 2))
+    return squared + _rounding(a, g, one)
+
+
+def _rounding(a: torch.Tensor, g: torch.Tensor, one: float) -> torch.Tensor:
+    """The most by which float32 can bring a unit's squared norm under its value: γ · (Σ_t |g_t| √(|a_t|² + bias))², shape (units,).
+
+    γ counts the additions of each product (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1).
+    """
+    additions = a.shape[2] + g.shape[2] + a.shape[1] ** 2 + 4
+    lengths = (g * g).sum(dim=2).sqrt() * ((a * a).sum(dim=2) + one).sqrt()
+    largest: torch.Tensor = lengths.sum(dim=1) ** 2
+    return additions * UNIT_ROUNDOFF * largest

@@ -21,7 +21,7 @@ class UnitBatch:
     """Some units of a step.
 
     Attributes:
-        rows: row numbers, shape (units, max_rows); places that a unit does not fill hold row 0.
+        rows: row numbers, shape (units, max_rows); places that a unit does not fill hold its first row, never another unit's.
         present: whether a place is filled, shape (units, max_rows).
     """
 
@@ -48,11 +48,7 @@ class UnitRows:
         width = int(max_rows)
         places = np.arange(width)
         self._present = places < length[:, None]
-        self._rows = np.where(
-            self._present,
-            order[np.minimum(start[:, None] + places, max(len(units) - 1, 0))] if len(units) else 0,
-            0,
-        )
+        self._rows = np.asarray(order[start[:, None] + np.where(self._present, places, 0)], dtype=np.int64)
 
     def __len__(self) -> int:
         """Number of units: private, for drawing coins only."""

@@ -87,7 +87,7 @@ def test_clipped_sums_are_those_of_one_backward_pass_a_unit(tokens, bias):
     assert min(slow_norms) < clip < max(slow_norms)
     assert norms.tolist() == pytest.approx(slow_norms, rel=1e-4)
     for p, total in expected.items():
-        assert torch.allclose(clipped.sums[p], total, rtol=1e-4, atol=1e-4)
+        assert torch.allclose(clipped.sums[p].float(), total, rtol=1e-4, atol=1e-4)
 
 
 def test_norms_are_those_of_opacus():
@@ -112,6 +112,47 @@ def test_no_unit_moves_the_sum_by_more_than_the_bound():
         sums.append(torch.cat([s.flatten().double() for s in clipped.sums.values()]))
     moved = float((sums[0] - sums[1]).norm())
     assert 0.49 < moved < 0.5 * HEADROOM
+
+
+def test_no_unit_moves_a_large_sum_by_more_than_the_bound():
+    """50,000 units whose gradients all point one way, in parts: leaving one out moves every part's boundary, and so its rounding."""
+    x = torch.rand(50_000, 30, generator=torch.Generator().manual_seed(1))
+    sums = []
+    for rows in (x, x[1:]):
+        net = torch.nn.Linear(30, 8)
+        with torch.no_grad():
+            net.weight.fill_(0.1)
+        clipped = ClippedSum(net, 1.0)
+        for part in rows.split(512):
+            clipped.add(lambda net=net, part=part: 7.3 * net(part).sum(dim=1))
+        sums.append(torch.cat([s.flatten() for s in clipped.sums.values()]))
+    assert 1.0 / HEADROOM < float((sums[0] - sums[1]).norm()) < HEADROOM
+
+
+def test_rows_that_nearly_cancel_are_not_taken_for_a_small_gradient():
+    """Two rows a unit whose gradients are opposite but for one part in 10,000, against a bound that is smaller than float32 can resolve."""
+    net = torch.nn.Linear(5, 3)
+    x = torch.from_numpy(np.random.default_rng(4).normal(size=(200, 1, 5))).float()
+    both = torch.cat([x, x * (1 + 1e-4)], dim=1)
+    sign = torch.tensor([1.0, -1.0])
+    clip = 1e-6
+    for unit in both:
+        clipped = ClippedSum(net, clip)
+        clipped.add(lambda unit=unit: (net(unit[None]).sum(dim=2) * sign).sum(dim=1))
+        moved = math.sqrt(sum(float((s**2).sum()) for s in clipped.sums.values()))
+        assert moved <= clip * HEADROOM
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e25])
+def test_a_unit_whose_gradient_is_no_number_adds_nothing(value):
+    """Else one such unit would show through any noise."""
+    net = network()
+    x = torch.from_numpy(np.random.default_rng(5).normal(size=(9, 2, 5))).float()
+    without, both = ClippedSum(net, 0.5), ClippedSum(net, 0.5)
+    without.add(lambda: cubes(net(x)))
+    both.add(lambda: cubes(net(torch.cat([x, torch.full((1, 2, 5), value)]))))
+    for p, total in without.sums.items():
+        assert torch.allclose(both.sums[p], total, rtol=1e-5, atol=1e-6)
 
 
 def test_parts_without_gradient_and_unused_layers_add_nothing():
@@ -150,6 +191,7 @@ def test_a_unit_s_rows_enter_together_up_to_the_bound():
     (batch,) = UnitRows(units, 2).batches(SystemRandomness(), 1.0, 10)
     members = [set(rows[here].tolist()) for rows, here in zip(batch.rows, batch.present, strict=True)]
     assert members == [{1, 5}, {0, 2}, {4}]
+    assert batch.rows[2].tolist() == [4, 4]  # a place that is not filled holds no other unit's row
 
 
 def test_units_enter_at_the_accounted_rate_and_independently():
