@@ -25,6 +25,10 @@ from release.records import DpEvent, Mechanism
 SLACK = 1e-9
 """Relative room for the rounding of sums of ρ."""
 
+GRID = 2.0**-12
+"""What is public in a score is rounded to multiples of this: sums and products are then exact in float64 (below 2^29 rows), so that
+one unit moves a score by no more than its sensitivity, to the last bit."""
+
 
 class RhoFilter:
     """A zCDP filter: refuses what would pass the limit fixed before the data was read.
@@ -158,14 +162,17 @@ class Measurer:
             estimates: for each clique its expected counts by the model so far, of the full marginal's shape.
             weights: shape (candidates,), public, positive; 1 where not given.
             penalties: shape (candidates,), public: the L1 error that measuring would leave.
+
+        Estimates, weights and penalties are rounded to `GRID`.
         """
         cliques = list(dict.fromkeys(view.clique for view in candidates))
         self.prepare(cliques)
-        differences = {clique: self._exact[clique] - estimates[clique] for clique in cliques}
+        differences = {clique: self._exact[clique] - _on_grid(estimates[clique]) for clique in cliques}
         scores = distances(self.views, candidates, [differences[view.clique] for view in candidates])
         if penalties is not None:
-            scores -= penalties
+            scores -= _on_grid(penalties)
         if weights is not None:
+            weights = np.maximum(_on_grid(weights), GRID)
             scores *= weights
         return Contest(self, scores, self._max_rows * (1.0 if weights is None else float(weights.max())))
 
@@ -173,6 +180,10 @@ class Measurer:
         self.filter.spend(epsilon**2 / 8.0)
         self.events.append(DpEvent(label=label, mechanism=Mechanism.EXPONENTIAL, parameter=epsilon))
         return self._noise.exponential(scores, epsilon, sensitivity)
+
+
+def _on_grid(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.rint(values / GRID) * GRID
 
 
 class Contest:
