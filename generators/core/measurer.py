@@ -183,7 +183,7 @@ class Measurer:
 
 
 def _on_grid(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.rint(values / GRID) * GRID
+    return np.asarray(np.rint(values / GRID) * GRID)
 
 
 class Contest:

@@ -161,7 +161,7 @@ def recommendation_words(public: Public) -> str:
     told = (
         f"let synthetic rows be at most {found.share:.0%} of the training rows"
         if found.share > 0
-        else "use real rows where you have them: no share of synthetic rows could be shown to be harmless"
+        else "use real rows where you have them: no share of 25 % or more synthetic rows could be shown to be harmless"
     )
     return (
         f"To train a model of {found.target}, {told}. This one value, of five possible ones (0, 25, 50, 75, 100 %), comes from tests on the exact "
