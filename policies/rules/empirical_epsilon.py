@@ -93,4 +93,11 @@ class EmpiricalEpsilon(BaseModel):
             return Ruling.UNPROVEN, (
                 f"{self.probe} had no planted leak or no null: nothing shows that it could have failed"
             )
-        return Ruling.MET, f"the audit proves ε ≥ {number(figure.low)} at 95 %, within the claim"
+        proved = f"the audit proves ε ≥ {number(figure.low)} at 95 %, within the claim"
+        if figure.detectable is None:
+            return Ruling.MET, proved
+        # A claim above that is out of this audit's reach, and met all the same: other rules limit what attacks find.
+        return (
+            Ruling.MET,
+            f"{proved}; with so many units it could have proved ε ≥ {number(figure.detectable)} at most",
+        )

@@ -545,6 +545,16 @@ CORE: dict[str, Case] = {
     "audit: on the claim": Case(
         policy=policy(), floor=_audit(1.0), rule="empirical", ruling=MET, says="ε ≥ 1 at", valued=True
     ),
+    "audit: out of reach": Case(
+        policy=policy(),
+        floor=(
+            *FLOOR_FIGURES[:2],
+            entry("one_run_epsilon", "epsilon_lower_bound", span(0.1, 0.6, detectable=0.5)),
+        ),
+        rule="empirical",
+        ruling=MET,
+        says="with so many units it could have proved ε ≥ 0.5 at most",
+    ),
     "audit: above the claim": Case(
         policy=policy(),
         floor=_audit(1.0001),
