@@ -22,7 +22,7 @@ from release.protocols import Generator
 _ALL: tuple[Generator, ...] = (
     MarginalGenerator(
         name="auto",
-        summary="the default: a tree of pairs refined where it fits worst; seconds; best at every budget measured",
+        summary="the default: a tree of pairs refined where it fits worst; seconds; at or near the best at every budget measured",
         planner=plan_auto,
     ),
     MarginalGenerator(
