@@ -242,9 +242,10 @@ def _table(case: Case, schema: Schema) -> Table:
 def _recommended(sweeps: Sequence[Sweep], candidate: Sha256, mode: GateMode) -> Recommendation | None:
     """What the last usable sweep of this very candidate recommends; None where there is none.
 
-    Where the certificate says that all decisions are inside ε, a figure that is not may not stand beside it.
+    Where the certificate says that decisions are inside ε, all of them or all but the attacks, a figure that is not may not stand
+    beside it: only the mode `uncovered` says that real figures were looked at.
     """
-    if mode is GateMode.COVERED:
+    if mode is not GateMode.UNCOVERED:
         return None
     for sweep in reversed(sweeps):
         found = for_partner(sweep.result) if sweep.candidate == candidate else None
