@@ -10,7 +10,6 @@ A directory of `model.json`, `generator.safetensors` and `base/`. Written beside
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +23,9 @@ from generators.core.thinning import factor, halve
 from generators.deep.adversary import CHUNK, FloatTable, IntArray, Refiner
 from generators.deep.weights import load_weights, save_weights
 from generators.model import MarginalModel, load_model
+from release.data.atomic import write_atomically
 from release.data.table import Table
-from release.errors import FaultError, IntegrityError, PlanError
+from release.errors import IntegrityError, PlanError
 from release.records import PrivacyCost, Where
 
 BoolArray = npt.NDArray[np.bool_]
@@ -90,12 +90,6 @@ class CtganModel:
         return np.concatenate(parts)
 
     def save(self, directory: Path) -> None:
-        if directory.exists():
-            raise FaultError(f"{directory.name} exists already", mend="save to a new directory")
-        partial = directory.with_name(f".{directory.name}.partial")
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
         document = {
             "format": FORMAT,
             "generator": self.generator,
@@ -103,10 +97,11 @@ class CtganModel:
             "hidden": self.refiner.hidden,
             "spread": self.refiner.spread,
         }
-        (partial / "model.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
-        save_weights(self.refiner.module, partial / "generator.safetensors")
-        self.base.save(partial / "base")
-        partial.rename(directory)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with write_atomically(directory, directory=True) as partial:
+            (partial / "model.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
+            save_weights(self.refiner.module, partial / "generator.safetensors")
+            self.base.save(partial / "base")
 
 
 def load_ctgan(directory: Path) -> CtganModel:

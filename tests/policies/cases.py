@@ -236,6 +236,23 @@ CORE: dict[str, Case] = {
         says="4,321 units would be enough",
     ),
     "at-most: missing": Case(policy=_AT_MOST, ruling=UNPROVEN, says="p.m was not measured"),
+    "at-most: its probe says why": Case(
+        policy=_AT_MOST,
+        figures=(entry("p", "failed", NotMeasured(reason="60 s passed")),),
+        ruling=UNPROVEN,
+        says="60 s passed",
+    ),
+    "at-most: another probe says why": Case(
+        policy=_AT_MOST,
+        figures=(entry("q", "failed", NotMeasured(reason="60 s passed")),),
+        ruling=UNPROVEN,
+        says="no such figure",
+    ),
+    "at-most: a figure stands beside its probe's failure": Case(
+        policy=_AT_MOST,
+        figures=(*_m(point(0.1)), entry("p", "failed", NotMeasured(reason="60 s passed"))),
+        ruling=MET,
+    ),
     "at-most: another subject only": Case(policy=_AT_MOST, figures=_m(point(0.1), "a"), ruling=UNPROVEN),
     "at-most: another metric only": Case(
         policy=_AT_MOST, figures=(entry("p", "other", point(0.1)),), ruling=UNPROVEN
