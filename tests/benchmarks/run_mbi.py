@@ -131,6 +131,7 @@ class Recipe:
         cells = {c: int(np.prod([self.sizes[a] for a in c])) for c in candidates}
         exact = {c: self.exact(c) for c in candidates if cells[c] <= 10_000}
         while spent < self.rho * (1 - 1e-9):
+            jax.clear_caches()  # each round compiles anew; what it keeps runs out of memory mappings before 30 of them
             left = self.rho - spent
             if left < 2 * (1 / (2 * sigma**2) + epsilon**2 / 8):
                 sigma, epsilon = np.sqrt(1 / (2 * 0.9 * left)), np.sqrt(8 * 0.1 * left)
