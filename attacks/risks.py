@@ -138,7 +138,7 @@ def detectable_difference(base: float, n_a: float, n_b: float) -> float:
 
     def reached(effect: float) -> bool:
         rate = min(base + effect, 1.0)
-        lowest = max(base, 0.5 / n_b)
+        lowest = min(max(base, 0.5 / n_b), 1.0)  # sums of fractional numbers may pass 1 by a rounding
         null = math.sqrt(lowest * (1 - lowest) * (1 / n_a + 1 / n_b))
         real = math.sqrt(rate * (1 - rate) / n_a + lowest * (1 - lowest) / n_b)
         return effect >= Z_LEVEL * null + Z_POWER * real

@@ -247,9 +247,10 @@ def test_widening_an_interval_never_turns_no_into_yes(tier, data):
         )
         for width in (half, half + more)
     )
-    if item.metric in {"excess_risk", "epsilon_lower_bound"} and item.probe in {
-        "inference",
-        "one_run_epsilon",
+    if (item.probe, item.metric) in {
+        ("inference", "excess_risk"),
+        ("qi_linkage", "worst_subgroup_excess_risk"),
+        ("one_run_epsilon", "epsilon_lower_bound"),
     }:
         return  # alarms look at the optimistic end alone: a wider interval rings later, by design
     assert narrow.releasable or not wide.releasable
