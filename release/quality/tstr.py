@@ -233,7 +233,7 @@ class Tstr:
             if isinstance(trial, NotMeasured):
                 evidence += pen.none(_HEADLINE, task.target, trial.reason, trial.needed)
                 continue
-            figures, picture = _judge(trial, rng)
+            figures, picture = _judge(trial, rng, several=len(tasks) > 1)
             evidence += figures
             exhibits.append(picture)
         return ProbeReport(evidence=tuple(evidence), exhibits=tuple(exhibits))
@@ -303,7 +303,7 @@ def _weights(trial: Trial, rows: npt.NDArray[np.int64], rng: np.random.Generator
     return np.concatenate([plain, *bootstrap_weights(units, REPEATS, rng)])
 
 
-def _judge(trial: Trial, rng: np.random.Generator) -> tuple[list[Evidence], Exhibit]:
+def _judge(trial: Trial, rng: np.random.Generator, *, several: bool) -> tuple[list[Evidence], Exhibit]:
     pen = Pen(TSTR.name)
     target = trial.target
     rows = np.arange(len(trial.holdout))
@@ -330,7 +330,7 @@ def _judge(trial: Trial, rng: np.random.Generator) -> tuple[list[Evidence], Exhi
             )
     evidence += _second_scores(pen, trial, weights)
     evidence += _ranking(pen, target.name, scores, units)
-    evidence += _slices(pen, trial, rng)
+    evidence += _slices(pen, trial, rng, several=several)
     return evidence, _picture(trial, scores)
 
 
@@ -379,11 +379,12 @@ def _ranking(pen: Pen, subject: str, scores: _Scores, units: int) -> list[Eviden
     return [pen("rank_agreement", subject, figure, note)]
 
 
-def _slices(pen: Pen, trial: Trial, rng: np.random.Generator) -> list[Evidence]:
+def _slices(pen: Pen, trial: Trial, rng: np.random.Generator, *, several: bool) -> list[Evidence]:
+    """The loss in each slice; beside other tasks its subject also names the target, so that each figure stands once."""
     evidence: list[Evidence] = []
     for part in trial.holdout.schema.slices:
         rows = np.flatnonzero(slice_mask(trial.holdout, part.where))
-        subject = slice_subject(part)
+        subject = slice_subject(part) + (f", {trial.target.name}" if several else "")
         units = len(np.unique(trial.holdout.units[rows]))
         if units < FEWEST_UNITS:
             reason = f"{units} holdout units in the slice (at least {FEWEST_UNITS})"

@@ -20,6 +20,7 @@ from tests.release.quality.build import (
     figures,
     number_spec,
     people,
+    people_schema,
     schema_of,
     table_of,
 )
@@ -136,6 +137,21 @@ def test_tstr_of_a_number():
     found = measure(TSTR, people(4000, np.random.default_rng(1), link=0.0), n=4000, task="income")
     assert found["trtr_score", "income"].low > 0.05
     assert found["loss", "income"].low > 0.02
+
+
+def test_beside_several_targets_each_slice_has_one_loss_of_each():
+    """A figure that stands twice makes a verdict invalid."""
+    plain = people_schema()
+    columns = tuple(
+        c.model_copy(update={"roles": (*c.roles, Role.TARGET)}) if c.name == "income" else c
+        for c in plain.columns
+    )
+    schema = plain.model_copy(update={"columns": columns})
+    tables = [people(1500, np.random.default_rng(k), schema=schema) for k in range(3)]
+    report = TSTR.measure(arena_of(*tables, task=None), np.random.default_rng(0))
+    places = [(item.metric, item.subject) for item in report.evidence]
+    assert len(places) == len(set(places))
+    assert {("loss", "slice:men, ill"), ("loss", "slice:men, income")} <= set(places)
 
 
 def test_tstr_without_a_task_says_so():
