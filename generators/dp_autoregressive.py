@@ -13,23 +13,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from generators.auto import plan_auto
-from generators.core.counting import Rows
-from generators.core.measurer import Measurer, RhoFilter
 from generators.deep.ar_model import AutoregressiveModel, load_autoregressive
 from generators.deep.autoregressive import ArOptions, train
+from generators.deep.base import fit_base, plan_base
 from generators.deep.recipe import SgdRecipe
 from generators.deep.units import UnitRows
-from generators.family import BYTES_PER_CELL, default_memory_mib
-from generators.fitter import Assignment, Fitter
+from generators.fitter import Fitter
 from generators.groundwork import Groundwork, number, require_known
-from generators.model import MarginalModel
 from release.data.schema import Schema
 from release.data.table import Table
 from release.errors import PlanError
-from release.privacy import accounting
 from release.protocols import NoiseSource, Progress, no_progress
 from release.records import Budget, PrivacyCost, Task
 
@@ -96,33 +89,10 @@ class AutoregressivePlan:
         }
 
     def run(self, table: Table, noise: NoiseSource, progress: Progress = no_progress) -> AutoregressiveModel:
-        progress(0.0, "encoding")
-        encoded = self.groundwork.encode(table, noise)
-        measurer = Measurer(
-            Rows.of(encoded.domain, encoded.codes),
-            noise,
-            budget=RhoFilter(accounting.rho_of(self.fitter.events)),
-            max_rows=self.cost.max_rows_per_unit,
-        )
-        outcome = self.fitter.fit(
-            measurer, encoded.zeros, lambda done, what: progress(0.02 + 0.08 * done, f"base: {what}")
-        )
-        base = MarginalModel(
-            generator=NAME,
-            version=metadata.version("sluicegate"),
-            cost=self.cost,
-            encoding=encoded.encoding,
-            compression=outcome.compression,
-            fitted=outcome.fitted,
-            measurements=outcome.measurements,
-            zeros=outcome.zeros,
-        )
-        merged = [
-            levels[codes] for levels, codes in zip(outcome.compression.levels, encoded.codes, strict=True)
-        ]
+        base, codes = fit_base(NAME, self.groundwork, self.fitter, self.cost, table, noise, progress)
         network = train(
             base,
-            np.stack(merged, axis=1).astype(np.int64),
+            codes,
             UnitRows(table.units, self.cost.max_rows_per_unit),
             self.network,
             self.recipe,
@@ -165,18 +135,8 @@ class Autoregressive:
         require_known(NAME, options, _OPTIONS)
         network = _network_options(options)
         share = number(options, "base_share", base_share(budget.epsilon), 0.01, 0.95)
-        memory = int(number(options, "memory_mib", default_memory_mib(), 1, 1 << 20))
         groundwork = Groundwork.plan(schema, budget, task, options)
-        fitter = plan_auto(
-            Assignment(
-                attributes=len(groundwork.encoding.attributes),
-                rho=share * groundwork.rho,
-                max_rows=schema.unit.max_rows,
-                targets=groundwork.targets,
-                most_cells=memory * 2**20 / BYTES_PER_CELL,
-            ),
-            {},
-        )
+        fitter = plan_base(groundwork, share, options)
         recipe = SgdRecipe.solve(
             budget,
             (*groundwork.encoding.events, *fitter.events),

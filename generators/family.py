@@ -17,8 +17,8 @@ from generators.core.counting import Rows
 from generators.core.domain import Domain
 from generators.core.measurer import Measurer, RhoFilter
 from generators.encoding import EncodingPlan
-from generators.fitter import Assignment, Fitter
-from generators.groundwork import Groundwork, number, require_known
+from generators.fitter import Assignment, Fitter, Outcome
+from generators.groundwork import Encoded, Groundwork, number, require_known
 from generators.model import MarginalModel, load_model
 from generators.pace import Pace
 from release.data.schema import Schema
@@ -92,16 +92,7 @@ class MarginalPlan:
             begin=0.05,
         )
         outcome = self.fitter.fit(measurer, encoded.zeros, pace)
-        return MarginalModel(
-            generator=self.generator,
-            version=metadata.version("sluicegate"),
-            cost=self.cost,
-            encoding=encoded.encoding,
-            compression=outcome.compression,
-            fitted=outcome.fitted,
-            measurements=outcome.measurements,
-            zeros=outcome.zeros,
-        )
+        return model_of(self.generator, self.cost, encoded, outcome)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +124,7 @@ class MarginalGenerator:
     ) -> MarginalPlan:
         options = dict(options or {})
         require_known(self.name, options, self.own_options | {"encoding", "encoding_share", "memory_mib"})
-        memory = int(number(options, "memory_mib", default_memory_mib(), 1, 1 << 20))
+        memory = memory_mib(options)
         groundwork = Groundwork.plan(schema, budget, task, options)
         encoding = groundwork.encoding
         assignment = Assignment(
@@ -159,10 +150,24 @@ class MarginalGenerator:
         return load_model(directory)
 
 
-def default_memory_mib() -> int:
-    """An eighth of the machine's memory, at most 512 MiB."""
+def model_of(generator: str, cost: PrivacyCost, encoded: Encoded, outcome: Outcome) -> MarginalModel:
+    """What a fitter found, as a model of the encoding's columns."""
+    return MarginalModel(
+        generator=generator,
+        version=metadata.version("sluicegate"),
+        cost=cost,
+        encoding=encoded.encoding,
+        compression=outcome.compression,
+        fitted=outcome.fitted,
+        measurements=outcome.measurements,
+        zeros=outcome.zeros,
+    )
+
+
+def memory_mib(options: Mapping[str, Any]) -> int:
+    """Option `memory_mib`; where not given an eighth of the machine's memory, at most 512 MiB. Raises PlanError."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return max(16, min(512, pages // 8 // 2**20))
+    return int(number(options, "memory_mib", max(16, min(512, pages // 8 // 2**20)), 1, 1 << 20))
 
 
 def _require_room(encoding: EncodingPlan, most_cells: float, memory_mib: int) -> None:

@@ -24,3 +24,17 @@ class SeededNoise:
 
     def generator(self) -> np.random.Generator:
         return np.random.default_rng(self._rng.integers(2**63))
+
+
+class SeededRandomness:
+    """Gaussians and coins of DP-SGD, the same each time, `scale` times as loud. Under tests/ only."""
+
+    def __init__(self, seed=0, scale=1.0):
+        self._rng = np.random.default_rng(seed)
+        self._scale = scale
+
+    def gaussian(self, n):
+        return self._scale * self._rng.standard_normal(n)
+
+    def coins(self, n, rate):
+        return self._rng.random(n) < rate

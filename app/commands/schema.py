@@ -15,6 +15,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
+OutOption = Annotated[
+    Path | None, typer.Option("--out", help="Write here instead of stdout; must not exist.")
+]
+
 
 @app.command(
     epilog=examples(
@@ -23,9 +27,7 @@ app = typer.Typer(
 )
 def draft(
     file: Annotated[Path, typer.Argument(help="CSV (also .gz), Parquet or Arrow file.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write here instead of stdout; must not exist.")
-    ] = None,
+    out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Read a file once and write a schema to edit.
@@ -122,9 +124,7 @@ def from_sdv(
     table: Annotated[
         str | None, typer.Option("--table", help="Which table, where there are several.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write here instead of stdout; must not exist.")
-    ] = None,
+    out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a schema to edit from SDV metadata. Its domains are marked observed: SDV reads them off the data."""
@@ -142,9 +142,7 @@ def from_sdv(
 )
 def to_sdv(
     schema: Annotated[Path, typer.Argument(help="The schema file.")],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write here instead of stdout; must not exist.")
-    ] = None,
+    out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write SDV's description of a released table of this schema."""

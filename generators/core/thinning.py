@@ -89,7 +89,13 @@ def draw(fitted: Fitted, n: int, rng: np.random.Generator) -> list[npt.NDArray[n
     columns = sample(fitted.tree, fitted.theta, n * times, rng)
     if times == 1:
         return columns
-    codes = np.stack(columns, axis=1)
+    return thinned(np.stack(columns, axis=1), n, sizes, rng)
+
+
+def thinned(
+    codes: npt.NDArray[np.int32], n: int, sizes: tuple[int, ...], rng: np.random.Generator
+) -> list[npt.NDArray[np.int32]]:
+    """`n` of n · 2^k rows, shape (rows, d), by halving: one int32 vector of codes per attribute."""
     while len(codes) > n:
         codes = halve(codes, sizes, rng)
-    return [np.ascontiguousarray(codes[:, a]) for a in range(len(sizes))]
+    return [np.ascontiguousarray(column) for column in codes.T]

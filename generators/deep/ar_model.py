@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from generators.core.sampling import sample
-from generators.core.thinning import factor, halve
+from generators.core.thinning import factor, thinned
 from generators.deep.backbone import Backbone
 from generators.deep.network import Network
 from generators.deep.sampling import Evidence, draw
@@ -67,10 +67,7 @@ class AutoregressiveModel:
         drawn = draw(self.network, n * times, rng, evidence)
         if drawn is None and given:  # no proposal met the condition: the base's rows do
             drawn = np.stack(sample(given.fitted.tree, given.fitted.theta, n, rng), axis=1)
-        codes = np.asarray(drawn, dtype=np.int32)
-        while len(codes) > n:
-            codes = halve(codes, sizes, rng)
-        columns = [np.ascontiguousarray(column) for column in codes.T]
+        columns = thinned(np.asarray(drawn, dtype=np.int32), n, sizes, rng)
         return base.encoding.decode(
             base.compression.expand(columns, rng, given.single if given else {}),
             rng,

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from generators.core.domain import Clique
 from generators.core.sampling import sample
-from generators.core.thinning import factor, halve
+from generators.core.thinning import factor, thinned
 from generators.deep.adversary import CHUNK, FloatTable, IntArray, Refiner
 from generators.deep.weights import load_weights, save_weights
 from generators.model import MarginalModel, load_model
@@ -68,10 +68,7 @@ class CtganModel:
         refined = self._refined(rows.astype(np.int64), likelihoods, rng)
         broken = _broken(refined, [*factors, *(given.joint if given else ())])
         refined[broken] = rows[broken]
-        codes = refined.astype(np.int32)
-        while len(codes) > n:
-            codes = halve(codes, self.refiner.sizes, rng)
-        columns = [np.ascontiguousarray(column) for column in codes.T]
+        columns = thinned(refined.astype(np.int32), n, self.refiner.sizes, rng)
         return base.encoding.decode(
             base.compression.expand(columns, rng, single), rng, given.condition if given else None
         )

@@ -24,7 +24,7 @@ from release.privacy import accounting
 from release.protocols import Generator, Model, Plan
 from release.records import Budget, Mechanism, Task, Within
 from tests.builders import make_schema, make_table, random_table
-from tests.seeded_noise import SeededNoise
+from tests.seeded_noise import SeededNoise, SeededRandomness
 
 BUDGET = Budget(epsilon=3.0, delta=1e-7)
 QUICK = {"steps": 6, "hidden": 16, "critic_hidden": 8, "batch": 64, "memory_mib": 8}
@@ -41,20 +41,6 @@ SCHEMA = make_schema(
         {"type": "impossible", "where": {"colour": ["red"], "flag": ["yes"]}},
     ],
 )
-
-
-class SeededRandomness:
-    """The same draws each time, `scale` times as loud. Under tests/ only."""
-
-    def __init__(self, seed=0, scale=1.0):
-        self._rng = np.random.default_rng(seed)
-        self._scale = scale
-
-    def gaussian(self, n):
-        return self._scale * self._rng.standard_normal(n)
-
-    def coins(self, n, rate):
-        return self._rng.random(n) < rate
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -21,23 +21,10 @@ from generators.deep.units import UnitRows
 from release.errors import FaultError, PlanError
 from release.privacy import accounting
 from release.records import Budget, DpEvent, Mechanism
+from tests.seeded_noise import SeededRandomness
 
 DELTA = 1e-7
 HISTOGRAMS = DpEvent(label="measure 1-way", mechanism=Mechanism.DISCRETE_GAUSSIAN, parameter=60.0, count=5)
-
-
-class SeededRandomness:
-    """The same draws each time. Under tests/ only."""
-
-    def __init__(self, seed=0, scale=1.0):
-        self._rng = np.random.default_rng(seed)
-        self._scale = scale
-
-    def gaussian(self, n):
-        return self._scale * self._rng.standard_normal(n)
-
-    def coins(self, n, rate):
-        return self._rng.random(n) < rate
 
 
 def network(bias=True):
