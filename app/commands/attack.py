@@ -7,7 +7,10 @@ import typer
 from app.console import JsonOption, examples, show, table_of
 
 app = typer.Typer(
-    help="The attacks, their adversaries and the suites.", no_args_is_help=True, rich_markup_mode="rich"
+    help="The attacks, their adversaries and the suites.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
 )
 
 

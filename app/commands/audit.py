@@ -9,7 +9,10 @@ import typer
 from app.console import JsonOption, WorkspaceOption, examples, lines_of, progress, show, table_of
 
 app = typer.Typer(
-    help="The audit log: read it, verify its chain.", no_args_is_help=True, rich_markup_mode="rich"
+    help="The audit log: read it, verify its chain.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
 )
 
 

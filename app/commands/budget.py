@@ -8,7 +8,7 @@ import typer
 
 from app.console import AsOption, JsonOption, WorkspaceOption, examples, lines_of, show, table_of
 
-app = typer.Typer(help="Lifetime privacy budgets.", rich_markup_mode="rich")
+app = typer.Typer(help="Lifetime privacy budgets.", rich_markup_mode="rich", add_completion=False)
 
 
 @app.callback(

@@ -10,7 +10,10 @@ import typer
 from app.console import AsOption, JsonOption, WorkspaceOption, examples, lines_of, progress, show, table_of
 
 app = typer.Typer(
-    help="Register real tables, and show what is registered.", no_args_is_help=True, rich_markup_mode="rich"
+    help="Register real tables, and show what is registered.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
 )
 
 

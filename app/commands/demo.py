@@ -8,7 +8,9 @@ import typer
 
 from app.console import examples
 
-app = typer.Typer(help="The whole way on a packaged real table.", rich_markup_mode="rich")
+app = typer.Typer(
+    help="The whole way on a packaged real table.", rich_markup_mode="rich", add_completion=False
+)
 
 
 @app.command(epilog=examples("sluice demo", "sluice demo --data lending-club"))

@@ -8,7 +8,9 @@ import typer
 
 from app.console import JsonOption, WorkspaceOption, examples, progress, show, table_of
 
-app = typer.Typer(help="Check installation and workspace, with mends.", rich_markup_mode="rich")
+app = typer.Typer(
+    help="Check installation and workspace, with mends.", rich_markup_mode="rich", add_completion=False
+)
 
 
 @app.command(

@@ -10,7 +10,9 @@ import typer
 from app.console import JsonOption, examples, lines_of, progress, show, stdout
 from release.records import Purpose
 
-app = typer.Typer(help="Attack and measure any synthetic table.", rich_markup_mode="rich")
+app = typer.Typer(
+    help="Attack and measure any synthetic table.", rich_markup_mode="rich", add_completion=False
+)
 
 
 @app.command(

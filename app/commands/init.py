@@ -9,7 +9,7 @@ import typer
 
 from app.console import JsonOption, examples, lines_of, progress, show
 
-app = typer.Typer(help="Make a workspace.", rich_markup_mode="rich")
+app = typer.Typer(help="Make a workspace.", rich_markup_mode="rich", add_completion=False)
 
 
 @app.command(

@@ -8,7 +8,12 @@ import typer
 
 from app.console import AsOption, JsonOption, WorkspaceOption, examples, show, table_of
 
-app = typer.Typer(help="People and their roles: list, add.", no_args_is_help=True, rich_markup_mode="rich")
+app = typer.Typer(
+    help="People and their roles: list, add.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+)
 
 
 @app.command(name="list", epilog=examples("sluice person list", "sluice person list --json"))

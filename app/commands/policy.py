@@ -10,7 +10,10 @@ import typer
 from app.console import JsonOption, examples, lines_of, show, table_of
 
 app = typer.Typer(
-    help="The policies (tiers): list, show, check.", no_args_is_help=True, rich_markup_mode="rich"
+    help="The policies (tiers): list, show, check.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
 )
 
 

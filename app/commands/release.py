@@ -1,4 +1,4 @@
-"""`sluice release …`: from a proposal to a bundle."""
+"""`sluice release propose | run | show`: from a wish to a verdict. Review, the way out and studies stand in files beside this one."""
 
 from __future__ import annotations
 
@@ -7,27 +7,23 @@ from typing import Annotated, Any
 
 import typer
 
-from app.commands import release_studies
-from app.console import AsOption, JsonOption, WorkspaceOption, examples, lines_of, note, progress, show
-from release.records import Decision, Purpose
+from app.commands import release_out, release_review, release_studies
+from app.commands.release_common import ReleaseArgument, present
+from app.console import AsOption, JsonOption, WorkspaceOption, examples, lines_of, progress, show
+from release.records import Purpose
 
 app = typer.Typer(
-    help="Propose, run, show, review and export releases.", no_args_is_help=True, rich_markup_mode="rich"
+    help="Propose, run, show, review and export releases.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
 )
 
-release_studies.register(app)
-
-ReleaseArgument = Annotated[str, typer.Argument(metavar="ID", help="The release, such as claims-1.")]
-SeenOption = Annotated[
-    str,
-    typer.Option(
-        "--seen", metavar="DIGEST", help="What `show` says you looked at; refused if that has changed."
-    ),
-]
-CommentOption = Annotated[str, typer.Option("--comment", "-m", help="Why; stays in the workspace.")]
+PANEL = "From a wish to a verdict"
 
 
 @app.command(
+    rich_help_panel=PANEL,
     epilog=examples(
         "sluice release propose claims --epsilon 1 --policy partner-healthcare"
         " --partner clinic-b --target readmitted",
@@ -35,7 +31,7 @@ CommentOption = Annotated[str, typer.Option("--comment", "-m", help="Why; stays 
         " --purpose testing --rows 5000 --json",
         "sluice release propose claims --epsilon 1 --policy internal-dev --partner lab --target readmitted"
         ' --slices "poor health=0.3"',
-    )
+    ),
 )
 def propose(
     dataset: Annotated[str, typer.Argument(help="From which dataset.")],
@@ -156,7 +152,10 @@ def propose(
     )
 
 
-@app.command(epilog=examples("sluice release run claims-1", "sluice release run claims-1 --new-turn --json"))
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=examples("sluice release run claims-1", "sluice release run claims-1 --new-turn --json"),
+)
 def run(
     release: ReleaseArgument,
     new_turn: Annotated[
@@ -179,12 +178,13 @@ def run(
         view = run_release(
             place, ReleaseId(release), by=place.person(as_name), new_turn=new_turn, progress=bar
         )
-    _present(view, as_json=as_json, detail=1)
+    present(view, as_json=as_json, detail=1)
     _exit_by(view)
 
 
 @app.command(
     name="show",
+    rich_help_panel=PANEL,
     epilog=examples(
         "sluice release show",
         "sluice release show claims-1",
@@ -212,238 +212,7 @@ def show_command(
         views = place.registry.all()
         show(listing_json(views), lambda: listing(views), as_json=as_json)
         return
-    _present(place.registry.show(ReleaseId(release)), as_json=as_json, detail=2 if evidence else 1)
-
-
-@app.command(
-    epilog=examples(
-        "sluice release approve claims-1",
-        'sluice release approve claims-1 --seen 3fa9c1d27b04 -m "all met" --json',
-    )
-)
-def approve(
-    release: ReleaseArgument,
-    comment: CommentOption = "",
-    seen: SeenOption = "",
-    workspace: WorkspaceOption = None,
-    as_name: AsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Approve what is up for review. Binds to this very candidate, evidence and policy; never one's own request."""
-    _vote(release, Decision.APPROVE, comment, seen, workspace, as_name, as_json=as_json)
-
-
-@app.command(epilog=examples('sluice release reject claims-1 -m "too many outliers" --json'))
-def reject(
-    release: ReleaseArgument,
-    comment: CommentOption = "",
-    seen: SeenOption = "",
-    workspace: WorkspaceOption = None,
-    as_name: AsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Reject what is up for review, for good."""
-    _vote(release, Decision.REJECT, comment, seen, workspace, as_name, as_json=as_json)
-
-
-@app.command(name="return", epilog=examples('sluice release return claims-1 -m "fewer columns" --json'))
-def return_command(
-    release: ReleaseArgument,
-    comment: CommentOption = "",
-    workspace: WorkspaceOption = None,
-    as_name: AsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Send a release back to its requester, who may run a further turn or withdraw it."""
-    from app.workspace import open_workspace
-    from release.records import ReleaseId
-
-    place = open_workspace(workspace)
-    place.registry.send_back(ReleaseId(release), comment=comment, by=place.person(as_name))
-    _present(place.registry.show(ReleaseId(release)), as_json=as_json)
-
-
-@app.command(epilog=examples("sluice release withdraw claims-1 --json"))
-def withdraw(
-    release: ReleaseArgument,
-    workspace: WorkspaceOption = None,
-    as_name: AsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Take one's own request back. What was charged stays charged."""
-    from app.workspace import open_workspace
-    from release.records import ReleaseId
-
-    place = open_workspace(workspace)
-    place.registry.withdraw(ReleaseId(release), by=place.person(as_name))
-    _present(place.registry.show(ReleaseId(release)), as_json=as_json)
-
-
-@app.command(
-    epilog=examples('sluice release revoke claims-1 -m "a column was wrongly declared public" --json')
-)
-def revoke(
-    release: ReleaseArgument,
-    comment: Annotated[str, typer.Option("--comment", "-m", help="Why; for the audit log.")],
-    workspace: WorkspaceOption = None,
-    as_name: AsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Take a released bundle back, for the record. The partner must be told: a bundle that left cannot be reached."""
-    from app.workspace import open_workspace
-    from release.records import ReleaseId
-
-    place = open_workspace(workspace)
-    place.registry.revoke(ReleaseId(release), reason=comment, by=place.person(as_name))
-    _present(place.registry.show(ReleaseId(release)), as_json=as_json)
-
-
-@app.command(epilog=examples("sluice release supersede claims-1 --by claims-2 --json"))
-def supersede(
-    release: ReleaseArgument,
-    successor: Annotated[str, typer.Option("--by", help="The released one that takes its place.")],
-    workspace: WorkspaceOption = None,
-    as_name: AsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Say that a later release takes this one's place."""
-    from app.workspace import open_workspace
-    from release.records import ReleaseId
-
-    place = open_workspace(workspace)
-    place.registry.supersede(ReleaseId(release), successor=ReleaseId(successor), by=place.person(as_name))
-    _present(place.registry.show(ReleaseId(release)), as_json=as_json)
-
-
-@app.command(
-    epilog=examples(
-        "sluice release export claims-1 --to out/",
-        "sluice release export claims-1 --to out/ --csv --tar",
-        "sluice release export claims-1 --to out/ --recipient age1… --json",
-    )
-)
-def export(
-    release: ReleaseArgument,
-    to: Annotated[
-        Path, typer.Option("--to", help="The folder to put the bundle into; made if it is not there.")
-    ],
-    csv: Annotated[
-        bool, typer.Option("--csv", help="Write the table as formula-safe CSV, not Parquet.")
-    ] = False,
-    tar: Annotated[bool, typer.Option("--tar", help="One tar instead of a folder.")] = False,
-    recipient: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--recipient", help="The partner's age public key; the bundle is encrypted. Repeatable."
-        ),
-    ] = None,
-    workspace: WorkspaceOption = None,
-    as_name: AsOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check everything anew, judge again, count the votes again, then write the signed bundle.
-
-    Only the synthetic table and its papers leave. The partner checks it with sluice verify and your trust file.
-    """
-    from app.releasing import export_release
-    from app.workspace import open_workspace
-    from release.records import ReleaseId
-
-    place = open_workspace(workspace)
-    place.registry.expire_due()
-    with progress(f"export {release}") as bar:
-        done = export_release(
-            place,
-            ReleaseId(release),
-            to=to,
-            csv=csv,
-            packed=tar,
-            recipients=tuple(recipient or ()),
-            by=place.person(as_name),
-            progress=bar,
-        )
-    show(
-        {"release": release, "bundle": str(done.path), "manifest": done.manifest},
-        lambda: lines_of(
-            [
-                ("bundle", done.path),
-                ("manifest", done.manifest),
-                ("next", f"sluice verify {done.path} --trust TRUST_FILE (sluice release trust writes one)"),
-            ]
-        ),
-        as_json=as_json,
-    )
-
-
-@app.command(
-    epilog=examples(
-        "sluice release trust clinic-b --to hospital-west.trust.json",
-        "sluice release trust clinic-b --to t.json --json",
-    )
-)
-def trust(
-    partner: Annotated[str, typer.Argument(help="For bundles to this partner.")],
-    to: Annotated[Path, typer.Option("--to", help="The file to write; must not exist.")],
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Write the trust file that the partner needs once: your name and public key. Hand it over by another way."""
-    from app.releasing import write_trust
-    from app.workspace import open_workspace
-
-    document = write_trust(open_workspace(workspace), partner, to)
-    show(
-        {"trust_file": str(to), "issuer": document.issuer, "keys": [key.public for key in document.keys]},
-        lambda: lines_of(
-            [
-                ("trust file", to),
-                ("issuer", document.issuer),
-                ("for", partner),
-                ("key", ", ".join(key.public for key in document.keys)),
-            ]
-        ),
-        as_json=as_json,
-    )
-
-
-def _vote(
-    release: str,
-    decision: Decision,
-    comment: str,
-    seen: str,
-    workspace: Path | None,
-    as_name: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    from app.views import seen_digest
-    from app.workspace import open_workspace
-    from release.errors import TransitionError
-    from release.records import ReleaseId
-
-    place = open_workspace(workspace)
-    place.registry.expire_due()
-    shown = place.registry.show(ReleaseId(release))
-    if seen and seen != seen_digest(shown):
-        raise TransitionError(
-            f"{release} is no longer what {seen} stands for", mend="look at it again with show, then vote"
-        )
-    state = place.registry.vote(
-        ReleaseId(release), decision, comment=comment, by=place.person(as_name), seen=shown.binding
-    )
-    view = place.registry.show(ReleaseId(release))
-    if not as_json:
-        standing = view.standing
-        if standing is not None and (standing.missing or standing.owner_missing):
-            owner = " and the policy owner's" if standing.owner_missing else ""
-            note(f"{state.value}: {standing.missing} more approvals are needed{owner}")
-    _present(view, as_json=as_json)
-
-
-def _present(view: Any, *, as_json: bool, detail: int = 0) -> None:
-    from app.views import Detail, release_json, release_text
-
-    show(release_json(view), lambda: release_text(view, Detail(detail)), as_json=as_json)
+    present(place.registry.show(ReleaseId(release)), as_json=as_json, detail=2 if evidence else 1)
 
 
 def _exit_by(view: Any) -> None:
@@ -451,3 +220,7 @@ def _exit_by(view: Any) -> None:
 
     if view.verdict is not None and (code := EXIT_CODE[view.verdict.ruling]):
         raise typer.Exit(code)
+
+
+for part in (release_review, release_out, release_studies):
+    app.add_typer(part.app)

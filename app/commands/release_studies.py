@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.commands.release_common import ReleaseArgument
 from app.console import AsOption, JsonOption, WorkspaceOption, examples, lines_of, progress, show, table_of
 from release.errors import InputError
 
@@ -14,34 +15,18 @@ if TYPE_CHECKING:
 
     from release.records import ProbeReport
 
-ReleaseArgument = Annotated[str, typer.Argument(metavar="ID", help="The release, such as claims-1.")]
+app = typer.Typer()
+PANEL = "Studies"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to `sluice release`."""
-    app.command(
-        epilog=examples(
-            "sluice release sweep claims-1 --target readmitted",
-            'sluice release sweep claims-1 --ratios 0,50,100 --add 100,200 --anchor 300 --slices "poor health=2,hispanic"',
-            "sluice release sweep claims-1 --revalidate --json",
-        )
-    )(sweep)
-    app.command(epilog=examples("sluice release collapse claims-1 --generations 5 --json"))(collapse)
-    app.command(epilog=examples('sluice release rebalance claims-1 --slices "poor health=0.3" --json'))(
-        rebalance
-    )
-    app.command(
-        epilog=examples(
-            "sluice release compare claims-1 --with sdv-gaussian-copula --json",
-            "sluice release compare claims-1 --with sdv-ctgan --option epochs=100",
-        )
-    )(compare)
-    app.command(epilog=examples("sluice release draws claims-1 --draws 10 --json"))(draws)
-    app.command(epilog=examples("sluice release report claims-1", "sluice release report claims-1 --json"))(
-        report
-    )
-
-
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=examples(
+        "sluice release sweep claims-1 --target readmitted",
+        'sluice release sweep claims-1 --ratios 0,50,100 --add 100,200 --anchor 300 --slices "poor health=2,hispanic"',
+        "sluice release sweep claims-1 --revalidate --json",
+    ),
+)
 def sweep(
     release: ReleaseArgument,
     target: Annotated[
@@ -151,6 +136,9 @@ def sweep(
     show({"release": release, "mix": found.mix.digest, "sweep": to_json(found)}, render, as_json=as_json)
 
 
+@app.command(
+    rich_help_panel=PANEL, epilog=examples("sluice release collapse claims-1 --generations 5 --json")
+)
 def collapse(
     release: ReleaseArgument,
     generations: Annotated[
@@ -170,6 +158,10 @@ def collapse(
     _figures(release, found, as_json=as_json)
 
 
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=examples("sluice release report claims-1", "sluice release report claims-1 --json"),
+)
 def report(release: ReleaseArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
     """Write the quality report as a page: one for inside, and one that holds no figure of the real data.
 
@@ -187,6 +179,10 @@ def report(release: ReleaseArgument, workspace: WorkspaceOption = None, as_json:
     )
 
 
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=examples('sluice release rebalance claims-1 --slices "poor health=0.3" --json'),
+)
 def rebalance(
     release: ReleaseArgument,
     slices: Annotated[
@@ -215,6 +211,13 @@ def rebalance(
     _figures(release, found, as_json=as_json)
 
 
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=examples(
+        "sluice release compare claims-1 --with sdv-gaussian-copula --json",
+        "sluice release compare claims-1 --with sdv-ctgan --option epochs=100",
+    ),
+)
 def compare(
     release: ReleaseArgument,
     generator: Annotated[str, typer.Option("--with", help="A non-private baseline: sluice generator list.")],
@@ -244,6 +247,7 @@ def compare(
     _figures(release, found.report, as_json=as_json, page=found.page)
 
 
+@app.command(rich_help_panel=PANEL, epilog=examples("sluice release draws claims-1 --draws 10 --json"))
 def draws(
     release: ReleaseArgument,
     count: Annotated[

@@ -13,7 +13,9 @@ import typer
 
 from app.console import WorkspaceOption, examples, note
 
-app = typer.Typer(help="Start the review app on this workspace.", rich_markup_mode="rich")
+app = typer.Typer(
+    help="Start the review app on this workspace.", rich_markup_mode="rich", add_completion=False
+)
 
 
 @app.command(name="app", epilog=examples("sluice app", "sluice app --workspace .demo/workspace --port 8600"))

@@ -13,6 +13,7 @@ app = typer.Typer(
     help="Draft and check schema.yaml, the public description of a table.",
     no_args_is_help=True,
     rich_markup_mode="rich",
+    add_completion=False,
 )
 
 OutOption = Annotated[

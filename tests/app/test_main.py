@@ -70,6 +70,7 @@ def test_every_command_has_help_examples_and_json():
     for name, command in every_command():
         assert command.help, name
         assert f"sluice {name}" in (command.epilog or ""), name
+        assert not [param.name for param in command.params if "completion" in str(param.name)], name
         if name not in {"app", "demo"}:
             assert "--json" in {option for param in command.params for option in param.opts}, name
 
