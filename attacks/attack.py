@@ -22,6 +22,7 @@ class Leak(StrEnum):
 
     VERBATIM = "verbatim"
     NEAR_COPY = "near-copy"
+    REPEATED = "repeated-near-copy"
     ISOLATED = "isolated"
     PARTIAL_COLUMNS = "partial-columns"
     SUBGROUP_SECRET = "subgroup-secret"  # noqa: S105 - a leak, not a password
@@ -69,8 +70,9 @@ class MembershipAttack:
     Attributes:
         score: (bench, progress) → (U,) scores, one per unit of `bench.targets`; None where it cannot be had, and the
             reason is in `needs`. needs: what is missing when there is no score. The others as in `Attack`.
-        answers_for: the planted leaks that it must catch. explain: more exhibits, made only where something was found. blind: whether scores never see who is a member (else they are
-            cross-fitted).
+        answers_for: the planted leaks that it must catch. answers_jointly: whether it is one of those whose maximum must catch
+            blurred copies: which of them sees one depends on the table. explain: more exhibits, made only where something was
+            found. blind: whether scores never see who is a member (else they are cross-fitted).
     """
 
     name: str
@@ -80,6 +82,7 @@ class MembershipAttack:
     score: Callable[[Bench, Progress], F64 | None]
     needs: str = ""
     answers_for: tuple[Leak, ...] = ()
+    answers_jointly: bool = False
     explain: Callable[[Bench], tuple[Exhibit, ...]] | None = None
     blind: bool = True
 

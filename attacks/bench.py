@@ -26,7 +26,7 @@ T = TypeVar("T")
 LABEL_FREE = "queries"
 """First part of the keys of what a bench with other labels may keep: it comes from the release alone."""
 
-SHARED_NEIGHBOURS = 30
+SHARED_NEIGHBOURS = 65
 """Whole rows are searched once for so many neighbours; attacks that want fewer take the first of them."""
 LARGEST_ARM = 6_600
 """More units per arm are not attacked: 10 % above what the strictest built-in tier asks for."""

@@ -48,4 +48,5 @@ ATTACK = MembershipAttack(
     score=_score,
     explain=_explain,
     answers_for=(Leak.VERBATIM, Leak.ISOLATED),
+    answers_jointly=True,
 )

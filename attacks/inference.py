@@ -19,13 +19,14 @@ from attacks.bench import F64, Bench, Bool
 from attacks.distances import Neighbours, nearest_without
 from attacks.encoding import I32, I64, Encoded
 from attacks.explain import bare_risk, risk_without, some_of_each_arm
-from attacks.risks import excess_risk, jointly_low, rate_difference
+from attacks.risks import excess_risk, joint_level, jointly_low, power_loss, rate_difference
 from release.data.schema import ColumnKind, Role, Schema
 from release.protocols import Progress, no_progress
 from release.records import Evidence, Exhibit, NotMeasured, ProbeReport
 
 NAME = "inference"
 TOLERANCE = 0.05
+JOINTLY = " The lower end holds jointly over {among:,} columns: an effect must be {times:.2f} times as large to show as in one alone."
 
 
 def secrets(schema: Schema) -> tuple[str, ...]:
@@ -168,6 +169,7 @@ def differences(probe: str, bench: Bench, names: tuple[str, ...], right: Bool, b
     bars = []
     for name, hits in zip(names, right, strict=True):
         counts = int(hits[member].sum()), int(member.sum()), int(hits[~member].sum()), int((~member).sum())
+        joint = JOINTLY.format(among=len(names), times=power_loss(joint_level(len(names))))
         figures = (
             ("risk_difference", jointly_low(partial(rate_difference, *counts), len(names))),
             ("excess_risk", jointly_low(partial(excess_risk, *counts), len(names))),
@@ -178,7 +180,7 @@ def differences(probe: str, bench: Bench, names: tuple[str, ...], right: Bool, b
                 metric=metric,
                 subject=name,
                 outcome=outcome,
-                note=f"Guessing this column from {by}: right for members, beyond right for controls.",
+                note=f"Guessing this column from {by}: right for members, beyond right for controls.{joint if len(names) > 1 else ''}",
             )
             for metric, outcome in figures
         )

@@ -3,8 +3,10 @@
 For each person the synthetic rows are found with the greatest sums of bits: an equal category is worth −log₂ of its frequency
 in the release; a number within a reach h is worth −log₂ of the share of the release that lies within h, for four reaches
 from "equal" to 0.15 robust ranges. Distance alone weighs a rare profession like a common one, and a tight match of six
-numbers like a loose one. The score is how far the best row stands out from the `RIVAL`-th best: how well chance alone fits this
-person is read off the whole release, more exactly than off a few hundred strangers.
+numbers like a loose one. The score is how far the best row stands out from what chance alone comes to. That is read off twice:
+off the `RIVAL`-th best row of the release, more exactly than off a few hundred strangers; and, where there are strangers, off
+the best of them, whom nobody can have repeated: a record of which the release holds ten, or a thousand, near copies has no
+rival among them, and stands out from every stranger. The lower of both counts, strangers moved up to the rivals' height in the median.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ REACHES = (1e-6, 0.02, 0.06, 0.15)
 """In robust ranges (5 % to 95 %), each about a third of a standard deviation per 0.1."""
 CATEGORY_REACH = 0.5
 RIVAL = 9
-"""The rival that the best row is compared with: a record that was repeated up to eight times still stands out."""
+"""The row of the release that the best one is compared with: sharp for records that were repeated up to eight times."""
 
 
 def cell_worth(bench: Bench) -> tuple[F32, F32]:
@@ -43,6 +45,20 @@ def best_bits(bench: Bench, progress: Progress = no_progress) -> F32:
         return graded_match(rows, bench.synthetic, reach, weights, RIVAL, progress)
 
     return bench.once("graded_synthetic", compute)
+
+
+def stranger_bits(bench: Bench) -> F32 | None:
+    """(rows,) bits of the best matching reference row of each target row; None without a reference."""
+    if bench.base is not None:
+        return stranger_bits(bench.base)
+    reference = bench.reference
+    if reference is None:
+        return None
+    reach, weights = cell_worth(bench)
+    return bench.once(
+        "graded_reference",
+        lambda: graded_match(bench.targets.rows, reference, reach, weights)[:, 0],
+    )
 
 
 def _cell_worth(bench: Bench) -> tuple[F32, F32]:
@@ -67,7 +83,12 @@ def _cell_worth(bench: Bench) -> tuple[F32, F32]:
 
 def _score(bench: Bench, progress: Progress) -> F64 | None:
     bits = best_bits(bench, progress).astype(np.float64)
-    return bench.targets.per_unit(bits[:, 0] - bits[:, -1])
+    best, chance = bits[:, 0], bits[:, -1]
+    strangers = stranger_bits(bench)
+    if strangers is not None:
+        # The reference is smaller than the release (its best row is worse): moved up, so that neither is always the lower.
+        chance = np.minimum(chance, strangers + np.median(chance - strangers))
+    return bench.targets.per_unit(best - chance)
 
 
 ATTACK = MembershipAttack(
@@ -79,9 +100,10 @@ ATTACK = MembershipAttack(
     adversary=Adversary(
         goal="tell whether a known person was in the data, from a blurred copy",
         knowledge="none of the generator",
-        data="the person's record, and the release",
+        data="the person's record, the release, and some other people's records",
     ),
     paper="a likelihood-ratio form of nearest record matching (Fellegi and Sunter 1969's agreement weights)",
     score=_score,
     answers_for=(Leak.VERBATIM,),
+    answers_jointly=True,
 )

@@ -88,4 +88,5 @@ ATTACK = MembershipAttack(
     score=_score,
     explain=_explain,
     answers_for=(Leak.VERBATIM, Leak.PARTIAL_COLUMNS),
+    answers_jointly=True,
 )

@@ -50,12 +50,15 @@ def excess_risk(hits_m: float, n_m: float, hits_c: float, n_c: float, level: flo
     )
 
 
-def paired_excess_risk(both: float, only_m: float, only_c: float, n: float) -> Measured:
+def paired_excess_risk(both: float, only_m: float, only_c: float, n: float, level: float = LEVEL) -> Measured:
     """R where every guess was tried on members and on controls: guesses that are easy are so in both arms.
 
-    The ends are those of the score interval of a difference of paired proportions (Tango 1998) over 1 − r_control; they are
+    The ends, each at `level`, are those of the score interval of a difference of paired proportions (Tango 1998) over 1 − r_control; they are
     narrower than those of two independent samples by as much as guesses differ in difficulty. Numbers may be fractions.
     """
+    from scipy.special import ndtri
+
+    z = float(ndtri(level))
     m, c = (both + only_m) / n, (both + only_c) / n
     left = 1.0 - min(c, 1 - 0.5 / n)
 
@@ -66,8 +69,8 @@ def paired_excess_risk(both: float, only_m: float, only_c: float, n: float) -> M
     risk = (m - c) / left
     return Measured(
         estimate=risk,
-        low=min(end(Z_LEVEL), risk),
-        high=max(end(-Z_LEVEL), risk),
+        low=min(end(z), risk),
+        high=max(end(-z), risk),
         trials=math.floor(n),
         detectable=detectable_difference(c, n, n) / left,
     )
@@ -130,7 +133,19 @@ def jointly_low(figure: Callable[[float], Measured], among: int) -> Measured:
     The upper end keeps the level of its own: a limit holds for each of them, but among many the lower end of one passes by
     chance. `figure` gives the figure at a level.
     """
-    return replace(figure(LEVEL), low=figure(1 - (1 - LEVEL) / max(among, 1)).low)
+    return replace(figure(LEVEL), low=figure(joint_level(among)).low)
+
+
+def joint_level(among: int) -> float:
+    """The level at which so many ends hold together at `LEVEL`."""
+    return 1 - (1 - LEVEL) / max(among, 1)
+
+
+def power_loss(level: float) -> float:
+    """How many times as large an effect must be to show with 80 % power at this level, as at `LEVEL`."""
+    from scipy.special import ndtri
+
+    return (float(ndtri(level)) + Z_POWER) / (Z_LEVEL + Z_POWER)
 
 
 def detectable_difference(base: float, n_a: float, n_b: float) -> float:

@@ -5,176 +5,32 @@ half of the columns of a random synthetic row (in a large release three columns 
 2211.10459, Cohen and Nissim 1904.06009). Each is tried on member and control tables of equal numbers of units: unequal
 ones bias the excess. Where the whole release gives hardly any predicates, samples of it of the arms' size give
 more: a predicate that isolates in 2,000 units need not isolate in 50,000. R rests on the predicates really made, counted as
-fewer where many of them hit the same unit.
+fewer where many of them hit the same unit. Beside it stand the R of the worst family of predicates, and the share of people whom
+any of them singles out: guesses that hit nobody hide a leak in the one, and not in the others (`attacks.singled`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
-import numpy.typing as npt
 
 from attacks.attack import Adversary, Attack
-from attacks.bench import Bench, Bool
-from attacks.distances import in_threads
-from attacks.encoding import I32, I64, Encoded
+from attacks.bench import Bench
+from attacks.encoding import I64, Encoded
 from attacks.explain import bare_risk, risk_without
-from attacks.risks import excess_p_value, paired_excess_risk
+from attacks.predicates import Queries, SortedTable, multivariate, univariate
+from attacks.singled import REACHED, WORST_FAMILY, Count, WorstFamily, reached
 from release.protocols import Progress
 from release.records import Evidence, Exhibit, Measured, NotMeasured, ProbeReport
 
 NAME = "singling_out"
-MOST = {"univariate": 20_000, "multivariate": 2_000}
+MODES = ("univariate", "multivariate")
+MOST = {"univariate": 100_000, "multivariate": 2_000}
 """Predicates of each kind: univariate ones cost little, and a large release has many."""
-WIDTHS = (3, 5, 8)
-"""Columns of a multivariate predicate, each for a part of the predicates, beside half of all columns."""
 FEWEST_QUERIES = 1_000
 """Below this, samples of the release of the arms' size are asked too: R ≤ .09 cannot be shown with a few hundred guesses."""
-BATCH = 4_000
-FEWEST_BATCHES = 3
-MOST_BATCHES = 25
-SAMPLES = 24
-HIGHEST = np.iinfo(np.int32).max
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Queries:
-    """Conjunctions of conditions low ≤ code ≤ high.
-
-    Attributes:
-        columns: (q, c), -1 where a query has fewer conditions. lows, highs: (q, c).
-    """
-
-    columns: I64
-    lows: I32
-    highs: I32
-
-    def __len__(self) -> int:
-        return len(self.columns)
-
-    def take(self, which: npt.NDArray[np.generic]) -> Queries:
-        """Those given by indices or a mask."""
-        return Queries(self.columns[which], self.lows[which], self.highs[which])
-
-    def joined(self, other: Queries) -> Queries:
-        """Both, each different query once, in order of first appearance."""
-        columns = np.concatenate([self.columns, other.columns])
-        lows, highs = np.concatenate([self.lows, other.lows]), np.concatenate([self.highs, other.highs])
-        key = np.concatenate([columns, lows, highs], axis=1)
-        first = np.sort(np.unique(key, axis=0, return_index=True)[1]) if len(key) else np.zeros(0, np.intp)
-        return Queries(columns[first], lows[first], highs[first])
-
-    def singled_out(self, table: SortedTable) -> Bool:
-        """(q,) True where exactly one unit of the table has a row that fits."""
-        return np.asarray(self.whom(table) >= 0)
-
-    def whom(self, table: SortedTable) -> I64:
-        """(q,) the one unit of the table that has a row that fits; -1 where none or several have."""
-        from attacks import kernels
-
-        who = np.full(len(self), -1, np.int64)
-
-        def part(start: int, stop: int) -> None:
-            kernels.only_unit(
-                table.rows.codes,
-                table.rows.units,
-                table.order,
-                table.ordered,
-                self.columns[start:stop],
-                self.lows[start:stop],
-                self.highs[start:stop],
-                who[start:stop],
-            )
-
-        in_threads(len(self), part)
-        return who
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SortedTable:
-    """A table with each column's rows in the order of its codes.
-
-    Attributes:
-        rows: the table. order: (d, n) row numbers. ordered: (d, n) sorted codes.
-    """
-
-    rows: Encoded
-    order: I32
-    ordered: I32
-
-    @classmethod
-    def of(cls, rows: Encoded) -> SortedTable:
-        """Sort every column."""
-        order = np.argsort(rows.codes, axis=1, kind="stable").astype(np.int32)
-        return cls(rows, order, np.take_along_axis(rows.codes, order, axis=1))
-
-
-def univariate(table: SortedTable, missing_from: I64, numeric: Bool) -> Queries:
-    """Conditions on one column that single out in the table: unique values, and the ends of numbers."""
-    columns, lows, highs = [], [], []
-    for column, codes in enumerate(table.rows.codes):
-        values, counts = np.unique(codes, return_counts=True)
-        for value in values[counts == 1].tolist():
-            columns.append(column)
-            lows.append(value)
-            highs.append(value)
-        present = values[values < missing_from[column]]
-        if numeric[column] and len(present):
-            columns.extend([column, column])
-            lows.extend([0, int(present[-1])])
-            highs.extend([int(present[0]), int(missing_from[column]) - 1])
-    made = Queries(
-        np.array(columns, np.int64).reshape(-1, 1),
-        np.array(lows, np.int32).reshape(-1, 1),
-        np.array(highs, np.int32).reshape(-1, 1),
-    )
-    return made.take(made.singled_out(table))
-
-
-def multivariate(
-    table: SortedTable,
-    missing_from: I64,
-    numeric: Bool,
-    wanted: int,
-    rng: np.random.Generator,
-    widths: tuple[int, ...] | None = None,
-) -> Queries:
-    """Up to `wanted` conjunctions over so many columns of random rows that single out in the table."""
-    d, n = table.rows.codes.shape
-    usable = (*WIDTHS, d // 2) if widths is None else widths
-    width = min(max(usable), d)
-    made = Queries(
-        np.zeros((0, width), np.int64), np.zeros((0, width), np.int32), np.zeros((0, width), np.int32)
-    )
-    medians = np.array(
-        [
-            np.median(codes[codes < end]) if is_number and (codes < end).any() else 0.0
-            for codes, end, is_number in zip(table.rows.codes, missing_from, numeric, strict=True)
-        ]
-    )
-    for done in range(1, MOST_BATCHES + 1):
-        rows = rng.integers(n, size=BATCH)
-        columns = np.sort(np.argsort(rng.random((BATCH, d)), axis=1)[:, :width], axis=1)
-        # Shorter predicates keep a random part of their columns, which come first; -1 stands for no condition.
-        keep = np.minimum(rng.choice(usable, size=BATCH), width)[:, None] > np.argsort(
-            rng.random((BATCH, width)), axis=1
-        )
-        first = np.argsort(~keep, axis=1, kind="stable")
-        columns, keep = np.take_along_axis(columns, first, 1), np.take_along_axis(keep, first, 1)
-        codes = table.rows.codes[columns, rows[:, None]]
-        ranged = numeric[columns] & (codes < missing_from[columns])
-        above = codes > medians[columns]
-        batch = Queries(
-            np.where(keep, columns, -1).astype(np.int64),
-            np.where(keep, np.where(ranged & ~above, 0, codes), 0).astype(np.int32),
-            np.where(keep, np.where(ranged & above, missing_from[columns] - 1, codes), 0).astype(np.int32),
-        )
-        made = made.joined(batch.take(batch.singled_out(table)))
-        hopeless = done >= FEWEST_BATCHES and len(made) / done < wanted / MOST_BATCHES / 10
-        if len(made) >= wanted or hopeless:
-            break
-    return made.take(np.arange(min(len(made), wanted)))
+SAMPLES = 100
+DRY = 10
+"""So many samples in a row that bring less than one new predicate for every hundred known end the search."""
 
 
 def queries(bench: Bench, mode: str, most: int | None = None) -> Queries:
@@ -194,75 +50,38 @@ def whom(bench: Bench, mode: str, most: int | None = None) -> tuple[I64, I64]:
     return bench.once(("singled", mode, most), compute)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
-    """Predicates that single out, in numbers that stand for independent ones.
-
-    Many predicates may single out the same unit (a row of twenty unique amounts): the unit's membership is one toss of a
-    coin, not twenty. Numbers are divided by Kish's design effect Σh²/Σh, h the predicates that hit each unit.
-
-    Attributes:
-        predicates: asked. members, controls: that single out there. both: in both. design_effect: 1 or more.
-    """
-
-    predicates: int
-    members: int
-    controls: int
-    both: int
-    design_effect: float
-
-    @classmethod
-    def of(cls, members: I64, controls: I64) -> Count:
-        """From whom they single out."""
-        hit = np.concatenate([members[members >= 0], controls[controls >= 0]])
-        times = np.unique(hit, return_counts=True)[1].astype(np.float64)
-        return cls(
-            predicates=len(members),
-            members=int((members >= 0).sum()),
-            controls=int((controls >= 0).sum()),
-            both=int(((members >= 0) & (controls >= 0)).sum()),
-            design_effect=float((times**2).sum() / times.sum()) if len(times) else 1.0,
-        )
-
-    def risk(self) -> Measured:
-        """The excess risk R; each predicate was tried on both arms."""
-        of = self.design_effect
-        found = paired_excess_risk(
-            self.both / of,
-            (self.members - self.both) / of,
-            (self.controls - self.both) / of,
-            self.predicates / of,
-        )
-        return replace(found, trials=self.predicates)
-
-    def p_value(self) -> float:
-        """One-sided p of "members are singled out no more often"."""
-        if not self.predicates:
-            return 1.0
-        n = self.predicates / self.design_effect
-        return excess_p_value(self.members / self.design_effect, n, self.controls / self.design_effect, n)
-
-
 def _queries(bench: Bench, mode: str, most: int) -> Queries:
     rng = bench.stream(f"{NAME}:{mode}")
     encoding = bench.encoding
 
-    def from_table(rows: Encoded, wanted: int) -> Queries:
+    def from_table(rows: Encoded, wanted: int, *, whole: bool) -> Queries:
         table = SortedTable.of(rows)
         if mode == "univariate":
-            return univariate(table, encoding.missing_from, encoding.numeric)
+            # Ends of samples are many, and nearly all of them hit the one person who is furthest out.
+            ends = encoding.numeric if whole else np.zeros(len(encoding.numeric), bool)
+            return univariate(table, encoding.missing_from, ends)
         return multivariate(table, encoding.missing_from, encoding.numeric, wanted, rng)
 
-    found = from_table(bench.synthetic, most)
-    size = min(bench.targets.n_members, bench.targets.n_controls)
-    for _ in range(SAMPLES):
-        if len(found) >= min(most, FEWEST_QUERIES) or size >= bench.synthetic.n_rows:
+    found = from_table(bench.synthetic, most, whole=True)
+    size, rows = min(bench.targets.n_members, bench.targets.n_controls), bench.synthetic.n_rows
+    known = [len(found)]
+    while len(known) <= SAMPLES and known[-1] < min(most, FEWEST_QUERIES) and size < rows:
+        sample = bench.synthetic.take(np.sort(rng.choice(rows, size, replace=False)))
+        found = found.joined(from_table(sample, most - len(found), whole=False))
+        known.append(len(found))
+        if len(known) > DRY and known[-1] <= 1.01 * known[-1 - DRY]:
             break
-        sample = bench.synthetic.take(np.sort(rng.choice(bench.synthetic.n_rows, size, replace=False)))
-        found = found.joined(from_table(sample, most - len(found)))
-    if len(found) > most:
-        found = found.take(np.sort(rng.choice(len(found), most, replace=False)))
-    return found
+    return found if len(found) <= most else found.take(_alike(found.columns[:, 0], most, rng))
+
+
+def _alike(column: I64, most: int, rng: np.random.Generator) -> I64:
+    """So many places, as many of each column as there are, at most alike: a column of unique values does not crowd out the others."""
+    order = rng.permutation(len(column))
+    own = np.empty(len(column), np.int64)  # the how-manieth of its column
+    for one in np.unique(column).tolist():
+        places = order[column[order] == one]
+        own[places] = np.arange(len(places))
+    return np.sort(order[np.argsort(own[order], kind="stable")[:most]])
 
 
 def equal_arms(bench: Bench) -> tuple[SortedTable, SortedTable]:
@@ -286,24 +105,22 @@ def equal_arms(bench: Bench) -> tuple[SortedTable, SortedTable]:
 
 
 def _run(bench: Bench, progress: Progress) -> ProbeReport:
-    evidence, bars = [], []
+    evidence: list[Evidence] = []
+    bars: list[dict[str, object]] = []
     more: list[Exhibit] = []
-    for done, mode in enumerate(("univariate", "multivariate")):
-        progress(done / 2, f"{mode} predicates")
-        outcome, shares = _measure(bench, mode)
-        evidence.append(
-            Evidence(
-                probe=NAME,
-                metric="excess_risk",
-                subject=mode,
-                outcome=outcome,
-                note="Excess risk R of a predicate that fits one synthetic record fitting exactly one real person.",
-            )
-        )
-        if shares:
-            bars.append({"what": mode, "members": shares[0], "controls": shares[1]})
-        if isinstance(outcome, Measured) and outcome.low > 0:
-            more.extend(_counterfactual(bench, mode))
+    for done, mode in enumerate(MODES):
+        progress(done / len(MODES), f"{mode} predicates")
+        if missing := _why_not(bench):
+            evidence.extend(_evidence(metric, mode, missing) for metric in NOTES)
+            continue
+        found, tables = _measured(bench, mode)
+        evidence.extend(found)
+        more.extend(tables)
+        count = Count.of(*whom(bench, mode))
+        if n := count.predicates:
+            bars.append({"what": mode, "members": count.members / n, "controls": count.controls / n})
+            if count.risk().low > 0:
+                more.extend(_counterfactual(bench, mode))
     exhibit = Exhibit(
         probe=NAME,
         title="Predicates from the release that fit exactly one real person",
@@ -312,6 +129,61 @@ def _run(bench: Bench, progress: Progress) -> ProbeReport:
         data={"bars": bars},
     )
     return ProbeReport(evidence=tuple(evidence), exhibits=(exhibit, *more) if bars else ())
+
+
+NOTES = {
+    "excess_risk": "Excess risk R of a predicate that fits one synthetic record fitting exactly one real person.",
+    WORST_FAMILY: "The same R for the family of predicates where it is surest",
+    REACHED: (
+        "Share of members whom at least one predicate singles out, beyond the same share of controls. "
+        "Unlike R it does not fall where more guesses are made that hit nobody."
+    ),
+}
+
+
+def _evidence(metric: str, mode: str, outcome: Measured | NotMeasured, more: str = "") -> Evidence:
+    return Evidence(probe=NAME, metric=metric, subject=mode, outcome=outcome, note=NOTES[metric] + more)
+
+
+def _measured(bench: Bench, mode: str) -> tuple[list[Evidence], list[Exhibit]]:
+    asked, (members, controls) = queries(bench, mode), whom(bench, mode)
+    share = reached(members, controls, min(bench.targets.n_members, bench.targets.n_controls))
+    if not len(asked):
+        # No predicate, no guess: this attacker cannot single anybody out, and that is a measured zero.
+        none = Measured(estimate=0.0, low=0.0, high=0.0, trials=0)
+        return [
+            _evidence("excess_risk", mode, none),
+            _evidence(WORST_FAMILY, mode, none),
+            _evidence(REACHED, mode, share),
+        ], []
+    worst = WorstFamily.of(asked, bench.encoding.names, members, controls)
+    family = f": {worst.name}, of {worst.tried:,}; both ends at the level {worst.level:.4f}, which holds jointly over them."
+    evidence = [
+        _evidence("excess_risk", mode, Count.of(members, controls).risk()),
+        _evidence(WORST_FAMILY, mode, worst.risk, family),
+        _evidence(REACHED, mode, share),
+    ]
+    if worst.risk.low <= 0:
+        return evidence, []
+    table = Exhibit(
+        probe=NAME,
+        title=f"Families of {mode} predicates that single out members more than controls",
+        kind="table",
+        takeaway=f"Predicates {worst.name} single out with an excess risk of at least {worst.risk.low:.3f}.",
+        data={
+            "columns": ["predicates", "made", "fit one member", "fit one control", "R", "lower end"],
+            "rows": worst.rows,
+        },
+    )
+    return evidence, [table]
+
+
+def _why_not(bench: Bench) -> NotMeasured | None:
+    members, controls, rows = bench.targets.n_members, bench.targets.n_controls, bench.synthetic.n_rows
+    if members and controls and rows:
+        return None
+    reason = f"{members:,} members, {controls:,} controls, {rows:,} synthetic rows: all three are needed"
+    return NotMeasured(reason=reason, needed=1)
 
 
 def _counterfactual(bench: Bench, mode: str) -> tuple[Exhibit, ...]:
@@ -330,19 +202,6 @@ def _counterfactual(bench: Bench, mode: str) -> tuple[Exhibit, ...]:
         left,
         "by the predicates that do without it",
     )
-
-
-def _measure(bench: Bench, mode: str) -> tuple[Measured | NotMeasured, tuple[float, float] | None]:
-    size = min(bench.targets.n_members, bench.targets.n_controls)
-    if not size or not bench.synthetic.n_rows:
-        reason = f"{bench.targets.n_members:,} members, {bench.targets.n_controls:,} controls, {bench.synthetic.n_rows:,} rows"
-        return NotMeasured(reason=f"{reason}: all three are needed", needed=1), None
-    count = Count.of(*whom(bench, mode))
-    n = count.predicates
-    if not n:
-        # No predicate, no guess: this attacker cannot single anybody out, and that is a measured zero.
-        return Measured(estimate=0.0, low=0.0, high=0.0, trials=0), None
-    return count.risk(), (count.members / n, count.controls / n)
 
 
 ATTACK = Attack(

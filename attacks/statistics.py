@@ -20,6 +20,9 @@ F64 = npt.NDArray[np.float64]
 Bool = npt.NDArray[np.bool_]
 
 LEVEL = 0.95
+SEARCH_LEVEL = 0.99
+"""At which the ends hold jointly over a search through many parts (groups, families of predicates), where the surest alone is
+reported: a release has several such searches, and a calm one must pass them all."""
 Z_LEVEL = 1.6448536269514722
 Z_POWER = 0.8416212335729143
 FPRS = {"0.1pct": 0.001, "1pct": 0.01, "10pct": 0.1}

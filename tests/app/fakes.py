@@ -135,6 +135,8 @@ def asked():
         for rule in parse(document).rules:
             if rule.kind == "controls":
                 probes.update(rule.probes)
+            if rule.kind == "empirical-epsilon" and rule.needs_controls:
+                probes.add(rule.probe)
             figure = getattr(rule, "figure", None)
             if figure is None:
                 continue

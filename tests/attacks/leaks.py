@@ -109,6 +109,20 @@ def near_copy(share: float, shift: float = 0.1) -> Maker:
     return make
 
 
+def repeated(times: int, share: float, shift: float = 0.1) -> Maker:
+    """These members' near copies, so many of each, every one moved by itself: no two rows are equal, and no nearest row stands alone."""
+
+    def make(into: Scene, rng):
+        units = into.share(share, rng)
+        one = replace(
+            into.arena, members=into.members.take_units(units), synthetic=into.members.take(np.zeros(0, int))
+        )
+        parts = [near_copy(1.0, shift)(Scene(one), rng)[0] for _ in range(times)]
+        return planted(into, concatenate(parts)), units
+
+    return make
+
+
 def isolated(share: float) -> Maker:
     """The most isolated members, verbatim."""
 

@@ -14,6 +14,8 @@ ATTACK_RULES = {
     "membership",
     "membership-vulnerable",
     "singling-out",
+    "singling-out-alarm",
+    "singling-out-reach",
     "linkability",
     "inference",
     "inference-alarm",

@@ -182,7 +182,7 @@ def overtrained_ctgan(into: leaks.Scene, rng: np.random.Generator) -> tuple[Tabl
     return plan.run(rows, SystemNoise()).sample(min(len(into.carrier), 3_000), rng), units
 
 
-SHARES = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
+SHARES = (1.0, 0.5, 0.35, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 PRIVATE: dict[str, Case] = {
     "strangers": private(lambda setting: setting.scene),
     "mst": private(lambda setting: setting.release("mst")),
@@ -197,6 +197,8 @@ LEAKS: dict[str, Case] = {
     "subgroup secret": leaking(leaks.subgroup_secret(0.1)),
     "60 % of columns, 20 % of units": leaking(leaks.columns_copied(0.2)),
     "near copy 0.1 sd, 10 % of units": leaking(leaks.near_copy(0.1)),
+    "near copy, 12-fold, 5 % of units": leaking(leaks.repeated(12, 0.05)),
+    "near copy, 40-fold, 5 % of units": leaking(leaks.repeated(40, 0.05)),
     "SMOTE 5-NN": leaking(leaks.smote),
     "smoothed bootstrap": leaking(leaks.smoothed_bootstrap),
     "unnoised tree on 300 rows": leaking(leaks.unnoised_tree),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 import attacks
-from attacks import copies, dcr, inference, linkability, singling_out
+from attacks import copies, dcr, inference, linkability, predicates, singling_out
 from attacks.anonymeter_check import _frame
 from attacks.bench import Bench
 from attacks.encoding import Scaling
@@ -104,10 +104,10 @@ def trio(adult: Table, secrets: int | None = None) -> list[tuple[str, float, flo
     )
     bench = Bench.of(arena, np.random.default_rng(0), Scaling.RANGE)
     singling_out.whom(bench, "univariate", QUERIES)
-    table, asking = singling_out.SortedTable.of(bench.synthetic), np.random.default_rng(0)
+    table, asking = predicates.SortedTable.of(bench.synthetic), np.random.default_rng(0)
     made = None
     while made is None or len(made) < QUERIES:  # as many predicates over three columns as anonymeter makes
-        more = singling_out.multivariate(
+        more = predicates.multivariate(
             table, bench.encoding.missing_from, bench.encoding.numeric, QUERIES, asking, (3,)
         )
         made = more if made is None else made.joined(more)

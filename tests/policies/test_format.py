@@ -131,6 +131,8 @@ def _understood_or_refused(text: str) -> bool:
 LIMITS: dict[str, tuple[object, ...]] = {
     "claim.max_epsilon": (10, 3, 4, 1),
     "singling-out.limit": (0.20, 0.09, 0.09, 0.05),
+    "singling-out-alarm.limit": (0.20, 0.09, 0.09, 0.05),
+    "singling-out-reach.limit": (0.20, 0.09, 0.09, 0.05),
     "linkability.limit": (0.20, 0.09, 0.09, 0.05),
     "inference.limit": (0.20, 0.09, 0.09, 0.05),
     "qi-linkage.limit": (0.20, 0.09, 0.09, 0.05),
