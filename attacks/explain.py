@@ -40,8 +40,28 @@ def without_columns(probe: str, bench: Bench, smallest: float) -> tuple[Exhibit,
     strangers = bench.to_reference(1)
     if strangers is not None:
         base += np.log(strangers.distance[:, 0].astype(np.float64) + smallest)
-    now = _rate(bench, base)
     left = [(bench.encoding.names[column], _rate(bench, score[:, column])) for column in columns.tolist()]
+    return _named_without(probe, _rate(bench, base), left)
+
+
+def gap_without_columns(probe: str, bench: Bench, rival: int) -> tuple[Exhibit, ...]:
+    """Counterfactual of the gap: its rate when one column's part is taken off the distances to the rows that were nearest by all."""
+    rows, synthetic = bench.targets.rows, bench.synthetic
+    near = bench.to_synthetic(rival).first(min(rival, synthetic.n_rows))
+    whole = near.distance.astype(np.float64)
+
+    def rate(distance: F64) -> float:
+        root = np.sqrt(np.maximum(distance, 0.0))
+        return _rate(bench, root.max(axis=1) - root.min(axis=1))
+
+    left = []
+    for column, name in enumerate(bench.encoding.names):
+        part = np.abs(rows.values[column][:, None] - synthetic.values[column][near.index])
+        left.append((name, rate(whole - np.minimum(part, 1.0))))
+    return _named_without(probe, rate(whole), left) if len(left) > 1 else ()
+
+
+def _named_without(probe: str, now: float, left: list[tuple[str, float]]) -> tuple[Exhibit, ...]:
     left.sort(key=lambda pair: pair[1])
     name, rate = left[0]
     return (

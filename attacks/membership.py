@@ -171,14 +171,19 @@ def _roc(probe: str, scores: F64, bench: Bench) -> Exhibit:
     fpr, tpr = roc_points(scores[is_member], scores[~is_member])
     ceiling = dp_ceiling(bench.arena.claim, fpr)
     above = ceiling is not None and any(t > c for t, c in zip(tpr, ceiling, strict=True))
+    named = Thresholds.of(scores[is_member], scores[~is_member], FPRS["1pct"]).counted / int(is_member.sum())
+    told = f"It names {named:.1%} of members at the price of 1 % of strangers wrongly accused; guessing gives 1 %. "
     return Exhibit(
         probe=probe,
         title=f"Who was in? ROC of {probe}, both axes logarithmic",
         kind="roc",
         takeaway=(
-            "Part of the curve lies above the ceiling that the claimed ε allows; see the interval before concluding."
-            if above
-            else "On the diagonal the attack only guesses; the further above it on the left, the worse for a few people."
+            told
+            + (
+                "Part of the curve lies above the ceiling that the claimed ε allows; see the interval before concluding."
+                if above
+                else "On the diagonal the attack only guesses; the further above it on the left, the worse for a few people."
+            )
         ),
         data={"fpr": fpr, "tpr": tpr, "ceiling": ceiling, "log": True},
     )

@@ -13,6 +13,7 @@ import numpy as np
 from attacks.attack import Adversary, MembershipAttack
 from attacks.bench import F64, Bench
 from release.protocols import Progress
+from release.records import Exhibit
 
 RIVAL = 65
 
@@ -21,6 +22,12 @@ def _score(bench: Bench, progress: Progress) -> F64 | None:
     near = bench.to_synthetic(RIVAL, progress=progress).distance.astype(np.float64)
     root = np.sqrt(near[:, : min(RIVAL, bench.synthetic.n_rows)])
     return bench.targets.per_unit(root[:, -1] - root[:, 0])
+
+
+def _explain(bench: Bench) -> tuple[Exhibit, ...]:
+    from attacks.explain import gap_without_columns
+
+    return gap_without_columns("nearest_gap", bench, RIVAL)
 
 
 ATTACK = MembershipAttack(
@@ -37,4 +44,5 @@ ATTACK = MembershipAttack(
     paper="a difference form of the nearest-neighbour distance ratio (Lowe 2004), as an attack and not as a share",
     score=_score,
     answers_jointly=True,
+    explain=_explain,
 )

@@ -88,3 +88,24 @@ def test_the_control_is_caught_and_missed_without_sight(scene):
         jointly = [one for one in instruments(bench, chosen) if one.probe == "membership"]
         own = [c for c in run_controls(bench, tuple(jointly)) if c.name == Leak.REPEATED]
         assert [c.passed for c in own] == [passes]
+
+
+def test_the_counterfactual_names_the_column_that_carries_the_copies(scene):
+    """Near copies of which only one column is the members' own: without it nothing is left, without another nearly all."""
+    from attacks.explain import gap_without_columns
+
+    rng = np.random.default_rng(5)
+    units = scene.share(1.0, rng)
+    rows = leaks.mixed(scene.members.take_units(units), scene.carrier, {"income"}, rng)
+    arena = scene.with_candidate(rows)
+    bench = Bench.of(arena, np.random.default_rng(0))
+    income = bench.encoding.names.index("income")
+    # In these distances only income and visits count: every other column is the same for all.
+    for table in (bench.targets.rows, bench.synthetic):
+        for column in range(len(bench.encoding.names)):
+            if column not in {income, bench.encoding.names.index("visits")}:
+                table.values[column] = 0.0
+    (exhibit,) = gap_without_columns("nearest_gap", bench, nearest_gap.RIVAL)
+    left = dict(exhibit.data["rows"])
+    assert left["visits"] > left["income"]
+    assert left["sex"] == left["(nothing)"]

@@ -227,6 +227,9 @@ def test_what_was_found_is_explained(copied, calm):
     counterfactual = by["dcr", "What would be left without a column"]
     assert counterfactual.data["rows"][0][0] == "(nothing)"
     assert counterfactual.data["rows"][0][1] > 0.9
+    gap = by["nearest_gap", "What would be left without a column"]
+    assert gap.data["rows"][0][1] > 0.9
+    assert len(gap.data["rows"]) == 1 + len(copied.members.columns)
     assert by["linkability", "What would be left without a column: linking"].data["rows"]
     multivariate = by[
         "singling_out", "What would be left without a column: singling out by multivariate predicates"
@@ -236,6 +239,7 @@ def test_what_was_found_is_explained(copied, calm):
     roc = next(e for e in found.exhibits if e.kind == "roc")
     assert len(roc.data["fpr"]) == len(roc.data["tpr"])
     assert roc.data["ceiling"] is None
+    assert roc.takeaway.startswith("It names 100.0% of members")
     calmly, _ = evaluated(calm, "quick")
     assert not [e.title for e in calmly.exhibits if e.title.startswith("What would be left")]
 

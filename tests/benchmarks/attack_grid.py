@@ -138,17 +138,20 @@ def leaking(make: leaks.Maker) -> Case:
 
 
 def smallest(make: Callable[[float], leaks.Maker]) -> Case:
-    """Shares of `SHARES`, falling, until one is not broken."""
+    """The smallest of `SHARES` that is broken, by halving (a larger share of the same leak is caught where a smaller one is)."""
 
     def case(setting: Setting, rng: np.random.Generator) -> Trial:
-        carrier = setting.release("mst")
-        caught = []
-        for share in SHARES:
-            candidate, _ = make(share)(carrier, rng)
-            if not tiers.broken(setting.without_controls(carrier.with_candidate(candidate))[0]):
-                break
-            caught.append(share)
-        return {"caught": caught}
+        carrier, seed = setting.release("mst"), int(rng.integers(2**31))
+
+        def is_broken(share: float) -> bool:
+            candidate, _ = make(share)(carrier, np.random.default_rng(seed))
+            return bool(tiers.broken(setting.without_controls(carrier.with_candidate(candidate))[0]))
+
+        caught, missed = -1, len(SHARES)  # places in SHARES: the last known to be caught, the first known not to be
+        while missed - caught > 1:
+            middle = (caught + missed) // 2
+            caught, missed = (middle, missed) if is_broken(SHARES[middle]) else (caught, middle)
+        return {"caught": list(SHARES[: caught + 1])}
 
     return case
 
