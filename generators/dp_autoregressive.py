@@ -16,13 +16,14 @@ from typing import Any
 from generators.deep.ar_model import AutoregressiveModel, load_autoregressive
 from generators.deep.autoregressive import ArOptions, train
 from generators.deep.base import fit_base, plan_base
+from generators.deep.device import device_of
 from generators.deep.recipe import SgdRecipe
+from generators.deep.room import MOST_HIDDEN, require_network_room
 from generators.deep.units import UnitRows
 from generators.fitter import Fitter
 from generators.groundwork import Groundwork, number, require_known
 from release.data.schema import Schema
 from release.data.table import Table
-from release.errors import PlanError
 from release.protocols import NoiseSource, Progress, no_progress
 from release.records import Budget, PrivacyCost, Task
 
@@ -84,7 +85,7 @@ class AutoregressivePlan:
                 "hidden": self.network.hidden,
                 "learning_rate": self.network.learning_rate,
                 "target_weight": self.network.target_weight,
-                "device": self.network.device,
+                "device": self.network.device.value,
             },
         }
 
@@ -137,6 +138,7 @@ class Autoregressive:
         share = number(options, "base_share", base_share(budget.epsilon), 0.01, 0.95)
         groundwork = Groundwork.plan(schema, budget, task, options)
         fitter = plan_base(groundwork, share, options)
+        require_network_room(groundwork.encoding, options, hidden=network.hidden, layers=3)
         recipe = SgdRecipe.solve(
             budget,
             (*groundwork.encoding.events, *fitter.events),
@@ -165,20 +167,12 @@ def base_share(epsilon: float) -> float:
 
 
 def _network_options(options: Mapping[str, Any]) -> ArOptions:
-    device = options.get("device", "cpu")
-    if device not in ("cpu", "cuda"):
-        raise PlanError(f'option device is {device!r}, not "cpu" or "cuda"', mend="change it")
-    if device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise PlanError("option device is cuda, and torch sees none here", mend="use cpu")
     return ArOptions(
-        hidden=int(number(options, "hidden", 64, 1, 4096)),
+        hidden=int(number(options, "hidden", 64, 1, MOST_HIDDEN)),
         steps=int(number(options, "steps", 250, 1, 100_000)),
         sampling_rate=number(options, "sampling_rate", 0.1, 1e-6, 1.0),
         clip=number(options, "clip", 1.0, 1e-6, 1e6),
         learning_rate=number(options, "learning_rate", 5e-3, 1e-8, 1.0),
         target_weight=number(options, "target_weight", 1.0, 0.0, 100.0),
-        device=device,
+        device=device_of(options),
     )

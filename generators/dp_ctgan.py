@@ -15,7 +15,9 @@ from typing import Any
 from generators.deep.adversary import GanOptions, train
 from generators.deep.base import fit_base, plan_base
 from generators.deep.ctgan_model import CtganModel, load_ctgan
+from generators.deep.device import device_of
 from generators.deep.recipe import SgdRecipe
+from generators.deep.room import MOST_HIDDEN, require_network_room
 from generators.deep.units import UnitRows
 from generators.fitter import Fitter
 from generators.groundwork import Groundwork, number, require_known
@@ -31,7 +33,7 @@ BASE_SHARE = 0.5
 
 _OPTIONS = frozenset(
     {
-        *("encoding", "encoding_share", "memory_mib", "base_share"),
+        *("encoding", "encoding_share", "memory_mib", "base_share", "device"),
         *("steps", "sampling_rate", "clip", "critic_steps", "generator_steps"),
         *("hidden", "spread", "critic_hidden", "generator_rate", "critic_rate", "penalty", "batch"),
     }
@@ -71,6 +73,7 @@ class CtganPlan:
                 "clip": self.recipe.clip,
                 "noise_multiplier": self.recipe.multiplier,
                 **asdict(self.networks),
+                "device": self.networks.device.value,
             },
         }
 
@@ -114,19 +117,22 @@ class Ctgan:
         options = dict(options or {})
         require_known(NAME, options, _OPTIONS)
         networks = GanOptions(
-            hidden=int(number(options, "hidden", 128, 1, 4096)),
+            hidden=int(number(options, "hidden", 128, 1, MOST_HIDDEN)),
             spread=number(options, "spread", 0.005, 1e-6, 0.5),
-            critic_hidden=int(number(options, "critic_hidden", 64, 1, 4096)),
+            critic_hidden=int(number(options, "critic_hidden", 64, 1, MOST_HIDDEN)),
             generator_rate=number(options, "generator_rate", 1e-3, 1e-8, 1.0),
             critic_rate=number(options, "critic_rate", 2e-3, 1e-8, 1.0),
             penalty=number(options, "penalty", 10.0, 0.0, 1e6),
             critic_steps=int(number(options, "critic_steps", 2, 1, 1_000)),
             generator_steps=int(number(options, "generator_steps", 1, 1, 1_000)),
             batch=int(number(options, "batch", 1_024, 1, 1 << 20)),
+            device=device_of(options),
         )
         share = number(options, "base_share", BASE_SHARE, 0.01, 0.95)
         groundwork = Groundwork.plan(schema, budget, task, options)
+        widest = max(networks.hidden, networks.critic_hidden)
         fitter = plan_base(groundwork, share, options)
+        require_network_room(groundwork.encoding, options, hidden=widest, layers=3)
         recipe = SgdRecipe.solve(
             budget,
             (*groundwork.encoding.events, *fitter.events),

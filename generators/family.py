@@ -124,17 +124,8 @@ class MarginalGenerator:
     ) -> MarginalPlan:
         options = dict(options or {})
         require_known(self.name, options, self.own_options | {"encoding", "encoding_share", "memory_mib"})
-        memory = memory_mib(options)
         groundwork = Groundwork.plan(schema, budget, task, options)
-        encoding = groundwork.encoding
-        assignment = Assignment(
-            attributes=len(encoding.attributes),
-            rho=groundwork.rho,
-            max_rows=schema.unit.max_rows,
-            targets=groundwork.targets,
-            most_cells=memory * 2**20 / BYTES_PER_CELL,
-        )
-        _require_room(encoding, assignment.most_cells, memory)
+        assignment = assignment_of(groundwork, options)
         own = {name: value for name, value in options.items() if name in self.own_options}
         fitter = self.planner(assignment, own)
         return MarginalPlan(
@@ -143,7 +134,7 @@ class MarginalGenerator:
             fitter=fitter,
             cost=groundwork.cost(fitter.events),
             options=options,
-            memory_mib=memory,
+            memory_mib=memory_mib(options),
         )
 
     def load(self, directory: Path) -> MarginalModel:
@@ -161,6 +152,23 @@ def model_of(generator: str, cost: PrivacyCost, encoded: Encoded, outcome: Outco
         fitted=outcome.fitted,
         measurements=outcome.measurements,
         zeros=outcome.zeros,
+    )
+
+
+def assignment_of(groundwork: Groundwork, options: Mapping[str, Any], *, share: float = 1.0) -> Assignment:
+    """What a fitter on this groundwork is planned for: `share` of the ρ that the encoding leaves.
+
+    Option `memory_mib`. Raises PlanError where the table might not fit, before anything is charged.
+    """
+    memory = memory_mib(options)
+    most_cells = memory * 2**20 / BYTES_PER_CELL
+    _require_room(groundwork.encoding, most_cells, memory)
+    return Assignment(
+        attributes=len(groundwork.encoding.attributes),
+        rho=share * groundwork.rho,
+        max_rows=groundwork.schema.unit.max_rows,
+        targets=groundwork.targets,
+        most_cells=most_cells,
     )
 
 

@@ -27,8 +27,10 @@ import numpy.typing as npt
 from generators.core.sampling import sample
 from generators.core.thinning import draw
 from generators.deep.clipping import ClippedSum
+from generators.deep.device import Device, mixed_precision
 from generators.deep.randomness import Randomness, SystemRandomness
 from generators.deep.recipe import SgdRecipe
+from generators.deep.room import rows_at_once
 from generators.deep.stepper import PrivateStepper, Reporter
 from generators.deep.units import UnitBatch, UnitRows
 from generators.model import MarginalModel
@@ -81,6 +83,7 @@ class GanOptions:
         critic_steps: accounted steps of the discriminator between steps of the generator.
         generator_steps: the generator's steps then.
         batch: generated rows in a step.
+        device: where both are trained.
     """
 
     hidden: int
@@ -92,6 +95,7 @@ class GanOptions:
     critic_steps: int
     generator_steps: int
     batch: int
+    device: Device
 
 
 class Refiner:
@@ -150,8 +154,9 @@ class Refiner:
         """Codes, shape (…, d) → shape (…, S), S the sum of sizes."""
         import torch
 
-        places = rows + torch.from_numpy(self.offsets[:-1])
-        return torch.zeros(*rows.shape[:-1], int(self.offsets[-1])).scatter_(-1, places, 1.0)
+        places = rows + torch.from_numpy(self.offsets[:-1]).to(rows.device)
+        zeros = torch.zeros(*rows.shape[:-1], int(self.offsets[-1]), device=rows.device)
+        return zeros.scatter_(-1, places, 1.0)
 
     def logits(self, base_rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """Of the refined rows given base rows (codes, shape (n, d)); shape (n, S)."""
@@ -159,11 +164,13 @@ class Refiner:
 
         layers: Any = self.module
         x = self.onehot(base_rows)
-        z = torch.randn(len(x), LATENT, generator=generator)
-        h = torch.relu(layers["first"](torch.cat([x, z], dim=1)))
-        h = h + torch.relu(layers["second"](h))
+        z = torch.randn(len(x), LATENT, generator=generator, device=x.device)
+        with mixed_precision(x.device):
+            h = torch.relu(layers["first"](torch.cat([x, z], dim=1)))
+            h = h + torch.relu(layers["second"](h))
+            moved = layers["out"](h).float()
         begin = torch.log((1.0 - self.spread) * x + self.spread * self.buffer("one_way"))
-        found: torch.Tensor = begin + self.buffer("shift") + layers["out"](h)
+        found: torch.Tensor = begin + self.buffer("shift") + moved
         return found
 
     def draw(
@@ -177,9 +184,9 @@ class Refiner:
             part = logits[:, self.span(attribute)].double()
             likelihood = likelihoods[attribute] if likelihoods else None
             if likelihood is not None:
-                part = part + torch.log(torch.from_numpy(likelihood))
+                part = part + torch.log(torch.from_numpy(likelihood).to(part.device))
             p = torch.softmax(part, dim=1).cumsum(dim=1)
-            u = torch.rand(len(p), 1, generator=generator, dtype=torch.float64) * p[:, -1:]
+            u = torch.rand(len(p), 1, generator=generator, dtype=torch.float64, device=p.device) * p[:, -1:]
             drawn.append((u >= p).sum(dim=1).clamp_(max=p.shape[1] - 1))
         return torch.stack(drawn, dim=1)
 
@@ -187,7 +194,7 @@ class Refiner:
         """One-hot rows drawn from the logits, shape (n, S), through which gradients pass as if they were softmaxes (1611.01144)."""
         import torch
 
-        u = torch.rand(logits.shape, generator=generator).clamp_(1e-9, 1.0 - 1e-7)
+        u = torch.rand(logits.shape, generator=generator, device=logits.device).clamp_(1e-9, 1.0 - 1e-7)
         noisy = logits - torch.log(-torch.log(u))
         parts = []
         for attribute in range(len(self.sizes)):
@@ -244,11 +251,14 @@ def train(
     """
     import torch
 
+    device = torch.device(options.device)
     refiner = Refiner.of(base, options.hidden, options.spread, rng)
-    pool = torch.from_numpy(_base_rows(base, _POOL, rng))
-    critic = discriminator(int(refiner.offsets[-1]), options.critic_hidden, len(refiner.sizes), rng)
-    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    private = torch.from_numpy(rows)
+    refiner.module.to(device)
+    width = int(refiner.offsets[-1])
+    pool = torch.from_numpy(_base_rows(base, _POOL, rng)).to(device)
+    critic = discriminator(width, options.critic_hidden, len(refiner.sizes), rng).to(device)
+    generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
+    private = torch.from_numpy(rows).to(device)
     most = base.cost.max_rows_per_unit
     optimizer = torch.optim.Adam(critic.parameters(), lr=options.critic_rate, betas=_BETAS)
     follower = torch.optim.Adam(refiner.module.parameters(), lr=options.generator_rate, betas=_BETAS)
@@ -260,21 +270,22 @@ def train(
         # Each row's loss counts 1/most, so that this many units make the mean over rows.
         expected_units=base.fitted.total / most,
         randomness=randomness if randomness is not None else SystemRandomness(),
-        microbatch=max(1, _MICROBATCH // most),
+        microbatch=max(1, rows_at_once(width, _MICROBATCH) // most),
     )
     public = ClippedSum(critic, recipe.clip)
 
     def looks(x: torch.Tensor) -> torch.Tensor:
-        found: torch.Tensor = critic(x).squeeze(-1)
-        return found
+        with mixed_precision(device):
+            found: torch.Tensor = critic(x).squeeze(-1)
+        return found.float()
 
     def losses(batch: UnitBatch) -> torch.Tensor:
-        x = refiner.onehot(private[torch.from_numpy(batch.rows)])
-        each = torch.nn.functional.softplus(-looks(x)) * torch.from_numpy(batch.present)
+        x = refiner.onehot(private[torch.from_numpy(batch.rows).to(device)])
+        each = torch.nn.functional.softplus(-looks(x)) * torch.from_numpy(batch.present).to(device)
         return each.sum(dim=1) / most
 
     def fakes(n: int) -> torch.Tensor:
-        return pool[torch.randint(len(pool), (n,), generator=generator)]
+        return pool[torch.randint(len(pool), (n,), generator=generator, device=device)]
 
     def add_generated(*_: Any) -> None:
         """Before the optimiser steps: the generated rows' clipped gradient joins the private rows' noised one."""
@@ -315,6 +326,7 @@ def train(
     with torch.no_grad():
         for kept, parameter in zip(average, refiner.module.parameters(), strict=True):
             parameter.copy_(kept)
+    refiner.module.to("cpu")
     calibrate(refiner, base, rng)
     progress(1.0, "refined rows have the measured one-way marginals")
     return refiner

@@ -15,6 +15,7 @@ from generators.core.sampling import sample
 from generators.core.thinning import factor, thinned
 from generators.deep.backbone import Backbone
 from generators.deep.network import Network
+from generators.deep.room import MOST_HIDDEN
 from generators.deep.sampling import Evidence, draw
 from generators.deep.weights import load_weights, save_weights
 from generators.model import MarginalModel, load_model
@@ -23,9 +24,9 @@ from release.data.table import Table
 from release.errors import IntegrityError, PlanError
 from release.records import PrivacyCost, Where
 
-FORMAT = "sluicegate/autoregressive-model@1"
+FORMAT = "sluicegate/autoregressive-model@2"
 
-MOST_DRAWN = 100_000
+MOST_DRAWN = 400_000
 """Rows that may be drawn from the network in order to be thinned (`generators.core.thinning`); drawing is slower than thinning."""
 
 
@@ -101,12 +102,17 @@ def load_autoregressive(directory: Path) -> AutoregressiveModel:
                 mend="load it with its own version",
             )
         order, hidden, target = list(document["order"]), int(document["hidden"]), document["target"]
+        generator, version = document["generator"], document["version"]
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise IntegrityError(
             f"the model in {directory.name} cannot be read: {error}", mend="restore it from its backup"
         ) from error
     backbone = Backbone.of(base.fitted)
-    if order != list(backbone.order) or target not in (None, *range(len(order))):
+    if (
+        order != list(backbone.order)
+        or target not in (None, *range(len(order)))
+        or not 1 <= hidden <= MOST_HIDDEN
+    ):
         raise IntegrityError(
             f"the model in {directory.name} does not fit its base's attributes",
             mend="restore it from its backup",
@@ -114,9 +120,7 @@ def load_autoregressive(directory: Path) -> AutoregressiveModel:
     network = Network(backbone, hidden, target)
     load_weights(network.module, directory / "network.safetensors")
     network.module.eval()
-    return AutoregressiveModel(
-        generator=document["generator"], version=document["version"], base=base, network=network
-    )
+    return AutoregressiveModel(generator=generator, version=version, base=base, network=network)
 
 
 def _power_of_two(most: int) -> int:

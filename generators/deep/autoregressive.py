@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from generators.core.sampling import sample
 from generators.deep.backbone import Backbone, IntArray
 from generators.deep.calibration import calibrate
+from generators.deep.device import Device, mixed_precision
 from generators.deep.network import Network
 from generators.deep.randomness import SystemRandomness
 from generators.deep.recipe import SgdRecipe
+from generators.deep.room import rows_at_once
 from generators.deep.stepper import PrivateStepper, Reporter
 from generators.deep.units import UnitBatch, UnitRows
 from generators.model import MarginalModel
@@ -27,8 +28,8 @@ from release.protocols import Progress
 if TYPE_CHECKING:
     import torch
 
-CALIBRATION_ROWS = 200_000
-"""Rows of the base that stand for its marginals."""
+ROWS_AT_ONCE = 8192
+"""Of units' rows, the most in one pass."""
 
 WARM_UP = 10
 """Steps in which the learning rate rises."""
@@ -46,7 +47,7 @@ class ArOptions:
         steps, sampling_rate, clip: see `SgdRecipe`.
         learning_rate: of Adam, at its height.
         target_weight: of the target's head in the loss, beside the mean over attributes.
-        device: "cpu", or "cuda" where there is one.
+        device: where it is trained.
     """
 
     hidden: int
@@ -55,7 +56,7 @@ class ArOptions:
     clip: float
     learning_rate: float
     target_weight: float
-    device: str
+    device: Device
 
 
 def train(
@@ -94,7 +95,7 @@ def train(
         # Rows, not units: no noisy count of units exists. Adam does not mind a constant factor.
         expected_units=base.fitted.total,
         randomness=SystemRandomness(),
-        microbatch=max(1, 8192 // base.cost.max_rows_per_unit),
+        microbatch=max(1, rows_at_once(network.width, ROWS_AT_ONCE) // base.cost.max_rows_per_unit),
     )
     others = [event for event in base.cost.events if event != recipe.event]
     report = Reporter(progress, recipe, others, base.cost.delta, (0.0, 0.97))
@@ -113,8 +114,7 @@ def train(
             parameter.copy_(mean)
     network.module.eval().to("cpu")
     progress(0.98, "calibration to the measured marginals")
-    columns = sample(base.fitted.tree, base.fitted.theta, CALIBRATION_ROWS, rng)
-    calibrate(network, np.stack(columns, axis=1), rng)
+    calibrate(network, base.fitted, rng)
     progress(1.0, "network trained")
     return network
 
@@ -127,10 +127,10 @@ def unit_losses(network: Network, rows: IntArray, batch: UnitBatch, options: ArO
     d = len(network.sizes)
     codes = rows[batch.rows.reshape(-1)]
     known = np.concatenate([network.backbone.given(a, codes) for a in range(d)], axis=1)
-    device = torch.device(options.device)
+    device = network.device
     levels = torch.from_numpy(codes).to(device)
     x = network.one_hot(levels)
-    with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+    with mixed_precision(device):
         # First axis units, second their rows: see `ClippedSum.add`.
         stacked = x.view(units, width, -1)
         residual = network.residual(stacked).view(len(codes), -1).float()

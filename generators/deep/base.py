@@ -11,8 +11,8 @@ import numpy.typing as npt
 from generators.auto import plan_auto
 from generators.core.counting import Rows
 from generators.core.measurer import Measurer, RhoFilter
-from generators.family import BYTES_PER_CELL, memory_mib, model_of
-from generators.fitter import Assignment, Fitter
+from generators.family import assignment_of, model_of
+from generators.fitter import Fitter
 from generators.groundwork import Groundwork
 from generators.model import MarginalModel
 from release.data.table import Table
@@ -23,14 +23,7 @@ from release.records import PrivacyCost
 
 def plan_base(groundwork: Groundwork, share: float, options: Mapping[str, Any]) -> Fitter:
     """`auto` at `share` of the ρ that the encoding leaves. Option `memory_mib`. Raises PlanError."""
-    assignment = Assignment(
-        attributes=len(groundwork.encoding.attributes),
-        rho=share * groundwork.rho,
-        max_rows=groundwork.schema.unit.max_rows,
-        targets=groundwork.targets,
-        most_cells=memory_mib(options) * 2**20 / BYTES_PER_CELL,
-    )
-    return plan_auto(assignment, {})
+    return plan_auto(assignment_of(groundwork, options, share=share), {})
 
 
 def fit_base(

@@ -8,9 +8,11 @@ and Σ_t g_t for b, g_t being the loss's gradient in z_t. Its squared norm is Σ
 bounds the norm of their sum. Tests compare it with Opacus' gradients
 sample by sample and with one backward pass a unit.
 
-Numbers are float32. Where a unit's tokens nearly cancel, a squared norm is the small difference of large numbers: `_rounding` is added, so that
-it is never too small. Sums of sums are float64. A clipped norm may still pass the bound by a rounding: `HEADROOM` is what the noise is larger by on
-that account. A unit whose gradient is no number (an overflow) adds nothing: it would make the whole sum no number, which no noise hides.
+Activations and their gradients are float32 (or bfloat16, on CUDA); what is computed from them here, norms and sums, is float64, whatever the
+device: no square overflows or vanishes, and no reduced precision of matrix products (TF32) applies. Where a unit's tokens nearly cancel, a
+squared norm is the small difference of large numbers: `_rounding` is added, so that it is never too small. What is left is that *other*
+units' activations may round differently when one joins their batch: `HEADROOM` is what the noise is larger by on that account. A unit whose
+gradient is no number (an overflow) adds nothing: it would make the whole sum no number, which no noise hides.
 """
 
 from __future__ import annotations
@@ -25,13 +27,16 @@ if TYPE_CHECKING:
     import torch
 
 HEADROOM = 1.001
-"""Noise is drawn for a bound so many times the clipping bound: float32 norms and sums of `PIECE` tokens are off by less."""
+"""Noise is drawn for a bound so many times the clipping bound: more than all float32 roundings of others that a unit's presence can move."""
 
 PIECE = 512
-"""Tokens that are summed in float32: an error of one rounding in each of thousands would add up to more than `HEADROOM`."""
+"""Tokens whose products are formed at a time: what is made of them stays in the processor's cache."""
 
-UNIT_ROUNDOFF = 2.0**-24
-"""Of float32."""
+UNIT_ROUNDOFF = 2.0**-53
+"""Of float64."""
+
+Piece = list[tuple["torch.nn.Linear", "torch.Tensor", "torch.Tensor"]]
+"""Of each layer that was used: it, its inputs a and its outputs' gradients g, shape (units, tokens, features), float64."""
 
 
 def require_private(module: torch.nn.Module) -> None:
@@ -126,29 +131,49 @@ class ClippedSum:
             for layer, gradient in zip(layers, gradients, strict=True)
             if gradient is not None
         ]
+        units = len(losses)
+        most = max((a.shape[1] for _, a, _ in kept), default=1)
+        size = max(1, PIECE // most) if losses.device.type == "cpu" else max(1, units)
+        norms = [torch.zeros(0, dtype=torch.float64, device=losses.device)]
         with torch.no_grad():
-            squared = torch.zeros(len(losses), device=losses.device)
-            for layer, a, g in kept:
-                mask = getattr(layer, "mask", None)
-                squared += (
-                    _squared_norms(a, g, bias=layer.bias is not None)
-                    if mask is None
-                    else _squared_bounds(a, g, mask, bias=layer.bias is not None)
+            for begin in range(0, units, size):
+                here = slice(begin, begin + size)
+                norms.append(
+                    self._add_piece(
+                        [(layer, a[here].double(), g[here].double()) for layer, a, g in kept], losses[here]
+                    )
                 )
-            norms = squared.clamp(min=0.0).sqrt()
-            lost = ~torch.isfinite(norms)
-            factors = (self._clip / norms.clamp(min=self._clip))[:, None, None]
-            for layer, a, g in kept:
-                weighted, seen_by_it = g * factors, a
-                if lost.any():
-                    nobody = lost[:, None, None]
-                    weighted, seen_by_it = weighted.masked_fill(nobody, 0.0), a.masked_fill(nobody, 0.0)
-                weighted = weighted.flatten(0, 1)
-                weights = _outer_sum(weighted, seen_by_it.flatten(0, 1))
-                mask = getattr(layer, "mask", None)
-                self.sums[layer.weight] += weights if mask is None else weights * mask
-                if layer.bias is not None:
-                    self.sums[layer.bias] += weighted.sum(dim=0, dtype=torch.float64)
+        return torch.cat(norms)
+
+    def _add_piece(self, piece: Piece, losses: torch.Tensor) -> torch.Tensor:
+        """Norms of some units, shape (units,); their clipped gradients join the sums."""
+        import torch
+
+        squared = torch.zeros(len(losses), dtype=torch.float64, device=losses.device)
+        for layer, a, g in piece:
+            mask = _mask(layer)
+            squared += (
+                _squared_norms(a, g, bias=layer.bias is not None)
+                if mask is None
+                else _squared_bounds(a, g, mask, bias=layer.bias is not None)
+            )
+        norms = squared.sqrt()
+        lost = ~torch.isfinite(norms)
+        some = lost.device.type != "cpu" or bool(lost.any())  # elsewhere, asking would wait for the device
+        factors = (self._clip / norms.clamp(min=self._clip))[:, None, None]
+        for layer, a, g in piece:
+            weighted, seen_by_it = g * factors, a
+            if some:
+                nobody = lost[:, None, None]
+                weighted, seen_by_it = weighted.masked_fill(nobody, 0.0), a.masked_fill(nobody, 0.0)
+            weighted = weighted.flatten(0, 1)
+            mask = _mask(layer)
+            if mask is None:
+                self.sums[layer.weight].addmm_(weighted.T, seen_by_it.flatten(0, 1))
+            else:
+                self.sums[layer.weight] += (weighted.T @ seen_by_it.flatten(0, 1)) * mask
+            if layer.bias is not None:
+                self.sums[layer.bias] += weighted.sum(dim=0)
         return norms
 
 
@@ -164,7 +189,8 @@ def masked_linear() -> type:
 
         def __init__(self, mask: torch.Tensor) -> None:
             super().__init__(mask.shape[1], mask.shape[0])
-            self.register_buffer("mask", mask.float())
+            # Follows from the layer's shape and place: never read from a file.
+            self.register_buffer("mask", mask.float(), persistent=False)
 
         def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - torch's name
             return torch.nn.functional.linear(input, self.weight * self.mask, self.bias)
@@ -173,19 +199,14 @@ def masked_linear() -> type:
 
 
 def _tokens(tensor: torch.Tensor) -> torch.Tensor:
-    """(units, features) or (units, tokens, features) → (units, tokens, features), float32."""
-    tensor = tensor.float()
+    """(units, features) or (units, tokens, features) → (units, tokens, features)."""
     return tensor if tensor.dim() == 3 else tensor.unsqueeze(1)
 
 
-def _outer_sum(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Σ_t left_t right_tᵀ, float64: products and sums of `PIECE` tokens in float32, those sums in float64."""
-    import torch
-
-    total = torch.zeros(left.shape[1], right.shape[1], dtype=torch.float64, device=left.device)
-    for begin in range(0, len(left), PIECE):
-        total += left[begin : begin + PIECE].T @ right[begin : begin + PIECE]
-    return total
+def _mask(layer: torch.nn.Linear) -> torch.Tensor | None:
+    """Which of a layer's weights exist, shape (out, in), float64; None: all."""
+    mask = getattr(layer, "mask", None)
+    return None if mask is None else mask.double()
 
 
 def _squared_bounds(a: torch.Tensor, g: torch.Tensor, mask: torch.Tensor, *, bias: bool) -> torch.Tensor:
@@ -212,7 +233,7 @@ def _squared_norms(a: torch.Tensor, g: torch.Tensor, *, bias: bool) -> torch.Ten
 
 
 def _rounding(a: torch.Tensor, g: torch.Tensor, one: float) -> torch.Tensor:
-    """The most by which float32 can bring a unit's squared norm under its value: γ · (Σ_t |g_t| √(|a_t|² + bias))², shape (units,).
+    """The most by which float64 can bring a unit's squared norm under its value: γ · (Σ_t |g_t| √(|a_t|² + bias))², shape (units,).
 
     γ counts the additions of each product (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1).
     """

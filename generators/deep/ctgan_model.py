@@ -21,6 +21,7 @@ from generators.core.domain import Clique
 from generators.core.sampling import sample
 from generators.core.thinning import factor, thinned
 from generators.deep.adversary import CHUNK, FloatTable, IntArray, Refiner
+from generators.deep.room import MOST_HIDDEN
 from generators.deep.weights import load_weights, save_weights
 from generators.model import MarginalModel, load_model
 from release.data.atomic import write_atomically
@@ -112,11 +113,17 @@ def load_ctgan(directory: Path) -> CtganModel:
                 mend="load it with its own version",
             )
         generator, version, hidden = document["generator"], document["version"], int(document["hidden"])
-        refiner = Refiner(base.compression.merged.sizes, hidden, float(document["spread"]))
-    except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        spread = float(document["spread"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise IntegrityError(
             f"the model in {directory.name} cannot be read: {error}", mend="restore it from its backup"
         ) from error
+    if not (1 <= hidden <= MOST_HIDDEN and 0.0 < spread < 1.0):
+        raise IntegrityError(
+            f"the model in {directory.name} says hidden = {hidden} and spread = {spread:g}, which none has",
+            mend="restore it from its backup",
+        )
+    refiner = Refiner(base.compression.merged.sizes, hidden, spread)
     load_weights(refiner.module, directory / "generator.safetensors")
     return CtganModel(generator=generator, version=version, base=base, refiner=refiner)
 

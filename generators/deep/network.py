@@ -85,6 +85,11 @@ class Network:
                     layer.weight.copy_(torch.from_numpy(drawn))
 
     @property
+    def device(self) -> torch.device:
+        """Where the layers are."""
+        return next(self.module.parameters()).device
+
+    @property
     def width(self) -> int:
         """S: all levels of all attributes."""
         return int(self.offsets[-1])

@@ -21,6 +21,7 @@ import numpy as np
 from generators.core.domain import Clique
 from generators.deep.backbone import NEVER, Backbone, FloatTable, IntArray
 from generators.deep.network import Network
+from generators.deep.room import LEVELS_AT_ONCE, rows_at_once
 
 if TYPE_CHECKING:
     import torch
@@ -96,7 +97,10 @@ def draw(
     import torch
 
     parts: list[IntArray] = []
-    chunk = CHUNK if evidence is None else max(1, CHUNK // OVERSAMPLE)
+    most = rows_at_once(max(network.sizes), CHUNK, LEVELS_AT_ONCE)
+    if adjust is not None:  # what one pass adjusts, another would adjust once more
+        most = max(n, 1)
+    chunk = most if evidence is None else max(1, most // OVERSAMPLE)
     with torch.no_grad():
         for begin in range(0, n, chunk):
             m = min(chunk, n - begin)
@@ -162,9 +166,14 @@ def again(network: Network, target: int, codes: IntArray) -> FloatTable:
     """Logits of the target given all other attributes, shape (n, size)."""
     import torch
 
+    part = rows_at_once(network.width, CHUNK)
     with torch.no_grad():
-        residual = network.head(network.one_hot(torch.from_numpy(codes))).numpy().astype(np.float64)
-    return np.asarray(network.backbone.again(target, codes) + residual + network.tilt_again().numpy())
+        residual = [
+            network.head(network.one_hot(torch.from_numpy(codes[k : k + part]))).numpy()
+            for k in range(0, len(codes), part)
+        ]
+    found = network.backbone.again(target, codes) + network.tilt_again().numpy()
+    return np.asarray(found + np.concatenate([found[:0], *residual]))
 
 
 def _left(evidence: Evidence, attribute: int, known: list[int], codes: IntArray) -> FloatTable:

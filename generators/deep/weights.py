@@ -1,4 +1,4 @@
-"""Networks in files: safetensors, read without pickle, refused where names or shapes are not the expected ones."""
+"""Networks in files: safetensors, read without pickle, refused where names, shapes or numbers are not what a network has."""
 
 from __future__ import annotations
 
@@ -25,9 +25,15 @@ def load_weights(module: torch.nn.Module, path: Path) -> None:
     from safetensors.torch import load_file
 
     try:
-        module.load_state_dict(load_file(path, device="cpu"), strict=True)
+        state = load_file(path, device="cpu")
+        module.load_state_dict(state, strict=True)
     except (OSError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise IntegrityError(
             f"the network in {path.name} cannot be read: {str(error).splitlines()[0]}",
             mend="restore the model from its backup",
         ) from error
+    if lost := sorted(name for name, tensor in state.items() if not bool(tensor.isfinite().all())):
+        raise IntegrityError(
+            f"the network in {path.name} has weights that are no numbers, in {lost}",
+            mend="restore the model from its backup",
+        )

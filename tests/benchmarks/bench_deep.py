@@ -5,6 +5,7 @@
     … --tables diabetes130 --epsilons 10 --resume                 only what the file of results lacks
     … --stored                                                    nothing measured: the table of all that the file holds
     … --parts                                                     noise, clipping beside Opacus' and accounting by themselves
+    … --audit                                                     dp_autoregressive's training seen from inside, with the product's own noise
 
 The same codes with a public domain, δ = 1e-9 and one scoring (`coded_tables`) for all; ours through their public plans, a row a unit, the
 task declared. Each fit is a process of its own with one thread; its seconds are processor time, imports and sampling included. Every fit is
@@ -74,7 +75,8 @@ def measure(arguments: argparse.Namespace) -> None:
                 version=version(generator),
                 run=run,
             )
-            if arguments.resume and newest(RESULTS.rows(), key.table, key.epsilon, generator):
+            known = newest(RESULTS.rows(), key.table, key.epsilon, generator)
+            if arguments.resume and known and "failed" not in known and known["runs"] > run:
                 continue
             load_before = os.getloadavg()[0]
             try:
@@ -198,6 +200,21 @@ def parts() -> dict[str, float]:
     return found
 
 
+def audits() -> None:
+    """`tests.generators.deep.white_box` with the product's own noise: what is claimed of a unit, and what is measured."""
+    import pytest
+    import torch
+
+    from tests.generators.deep.white_box import audit, plan_of
+
+    torch.set_num_threads(1)
+    for epsilon, steps, rate in ((400.0, 100, 1.0), (200.0, 150, 0.3)):
+        plan = plan_of(epsilon, steps, rate)
+        with pytest.MonkeyPatch.context() as patch:
+            found = audit(patch, plan, 10)
+        print(f"  sampling rate {rate:g}, noise multiplier {plan.recipe.multiplier:.3f}: {found}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -211,9 +228,13 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--stored", action="store_true")
     parser.add_argument("--parts", action="store_true")
+    parser.add_argument("--audit", action="store_true")
     arguments = parser.parse_args()
     if arguments.parts:
         print("\n".join(f"  {name}: {figure:.4g}" for name, figure in parts().items()))
+        return
+    if arguments.audit:
+        audits()
         return
     if not arguments.stored:
         measure(arguments)
