@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import subprocess
+import sys
+import tempfile
 import time
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -30,7 +35,37 @@ MILLION = 1_000_000
 def measure() -> list[tuple[str, float, float]]:
     """(what, value, goal): seconds at most, or times at least."""
     adult = load_shared("adult")
-    return [*suites(adult), *trio(adult), *million(adult)]
+    return [*suites(adult), *trio(adult), *million(adult), *compilation()]
+
+
+FIRST_RUN = """
+import time, numpy as np
+from tests.benchmarks.attack_timings import CANDIDATE, attacks, leaks, load_shared
+scene = leaks.scene(load_shared("meps"), np.random.default_rng(0), 500, 200)
+started = time.perf_counter()
+attacks.run_suite(scene.arena, CANDIDATE, "standard", np.random.default_rng(0))
+print(time.perf_counter() - started)
+"""
+
+
+def compilation() -> list[tuple[str, float, float]]:
+    """The standard suite on a small table in a new process: with every kernel to compile, and with kernels from the disk."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in range(2):
+            ran = subprocess.run(
+                [sys.executable, "-c", FIRST_RUN],
+                cwd=Path(__file__).resolve().parents[2],
+                env={**os.environ, "NUMBA_CACHE_DIR": folder},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            seconds.append(float(ran.stdout.split()[-1]))
+    return [
+        ("standard on meps, 500 + 500 targets, kernels compiled first: seconds", seconds[0], 60.0),
+        ("the same, kernels from the disk: seconds", seconds[1], 15.0),
+    ]
 
 
 def suites(adult: Table) -> list[tuple[str, float, float]]:
