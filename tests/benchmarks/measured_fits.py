@@ -43,7 +43,15 @@ class Key:
 
 
 class FitError(Exception):
-    """The fit gave no rows; the message says why."""
+    """The fit gave no rows; the message says why.
+
+    Attributes:
+        cpu_seconds: what it had taken when its limit stopped it; None where it ended by itself.
+    """
+
+    def __init__(self, message: str, *, cpu_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.cpu_seconds = cpu_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +89,9 @@ def run_process(command: Sequence[object], *, limit: float, env: dict[str, str] 
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         if cpu > limit:
-            raise FitError(f"not done in {limit:.0f} s of processor time ({peak:.0f} MiB by then)")
+            raise FitError(
+                f"not done in {limit:.0f} s of processor time ({peak:.0f} MiB by then)", cpu_seconds=cpu
+            )
         if process.returncode:
             said.seek(0)
             tail = said.read().decode(errors="replace").strip().splitlines() or [f"exit {process.returncode}"]
@@ -101,7 +111,10 @@ def _peak_mib(pid: int, known: float) -> float:
 
 
 def fit_and_score(table: CodedTable, command: Sequence[object], *, limit: float) -> dict[str, Any]:
-    """Figures of one fit. `{source}` and `{target}` in the command stand for its files; `failed` in the answer says why there are none."""
+    """Figures of one fit. `{source}` and `{target}` in the command stand for its files.
+
+    `failed` in the answer says why there are none, `stopped_at` how many processor seconds it had then taken where only its limit stopped it.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch) / "in.npz", Path(scratch) / "out.npz"
         np.savez(
@@ -116,7 +129,8 @@ def fit_and_score(table: CodedTable, command: Sequence[object], *, limit: float)
         try:
             took = run_process(filled, limit=limit)
         except FitError as reason:
-            return {"failed": str(reason)}
+            stopped = {} if reason.cpu_seconds is None else {"stopped_at": reason.cpu_seconds}
+            return {"failed": str(reason)} | stopped
         with np.load(target) as file:
             codes = file["codes"]
     found = score(table, codes)

@@ -21,15 +21,34 @@ def _python(code: str) -> list[str]:
 def test_a_process_that_spends_its_limit_is_stopped():
     from measured_fits import FitError, run_process
 
-    with pytest.raises(FitError, match="not done in"):
+    with pytest.raises(FitError, match="not done in") as stopped:
         run_process(_python("while True: pass"), limit=1)
+    assert 1.0 <= stopped.value.cpu_seconds < 6.0
 
 
 def test_a_failing_process_says_its_last_line():
     from measured_fits import FitError, run_process
 
-    with pytest.raises(FitError, match="out of luck"):
+    with pytest.raises(FitError, match="out of luck") as failed:
         run_process(_python("raise SystemExit('out of luck')"), limit=5)
+    assert failed.value.cpu_seconds is None
+
+
+def test_a_peer_that_its_limit_stopped_gives_a_lower_bound_of_the_ratio(monkeypatch):
+    import generator_speeds
+
+    fits = {
+        "aim": {"cpu_seconds": 2.0, "seconds": 4.0},
+        "mbi aim": {"failed": "not done", "stopped_at": 90.0},
+    }
+    monkeypatch.setattr(generator_speeds, "command", lambda generator, *_, **__: [generator])
+    monkeypatch.setattr(generator_speeds, "load", lambda name: name)
+    monkeypatch.setattr(generator_speeds, "fit_and_score", lambda _, name, limit: fits[name[0]])
+    found = generator_speeds.against_mbi(("aim", "mbi aim", "aim"), [("mbi aim", "aim")], 90.0)
+    assert found == {"fits": {"aim": fits["aim"]}, "unfinished": ["mbi aim"], "mbi aim / aim": 45.0}
+    fits["mbi aim"] = {"failed": "crashed"}
+    with pytest.raises(generator_speeds.FitError, match="crashed"):
+        generator_speeds.against_mbi(("aim", "mbi aim", "aim"), [("mbi aim", "aim")], 90.0)
 
 
 def test_memory_is_the_process_own():
