@@ -174,7 +174,13 @@ def tpr_at_fpr(members: F64, controls: F64, alpha: float) -> Measured | NotMeasu
 
 
 def detectable_tpr(alpha: float, members: int, controls: int) -> float:
-    """Smallest true positive rate at FPR α whose lower end passes α with 80 % power, threshold noise included."""
+    """Smallest true positive rate at FPR α whose lower end passes α with 80 % power, threshold noise included.
+
+    1 where none can: with so few controls the true threshold may well lie above all of them, and then nothing is known of who
+    is above it. At 1 % that is so below 299 controls, at 0.1 % below 2,995.
+    """
+    if (1 - alpha) ** controls > 1 - LEVEL:
+        return 1.0
 
     def reached(effect: float) -> bool:
         rate = min(alpha + effect, 1.0)

@@ -209,3 +209,12 @@ def test_roc_points_rise_and_end_at_one():
 
 def test_a_measured_is_what_comes_back():
     assert isinstance(tpr_at_fpr(np.ones(200), np.zeros(200), 0.1), Measured)
+
+
+@pytest.mark.parametrize(("controls", "shows"), [(150, False), (298, False), (299, True), (1_000, True)])
+def test_what_is_called_detectable_can_be_detected(controls, shows):
+    """All members above all controls: below 299 controls even that proves no rate at 1 %, and `detectable` says so."""
+    found = tpr_at_fpr(np.full(500, 9.0), np.arange(controls) / controls, 0.01)
+    assert found.estimate == 1.0
+    assert (found.low > 0.01) is shows
+    assert (found.detectable < 1.0) is shows
