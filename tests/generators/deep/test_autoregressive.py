@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from generators import get
-from generators.deep import calibration
+from generators.deep import calibration, stepper
 from generators.deep.autoregressive import ArOptions, unit_losses
 from generators.deep.backbone import Backbone
 from generators.deep.calibration import calibrate
@@ -25,7 +25,9 @@ from tests.builders import make_schema, make_table, random_table
 from tests.generators.test_robust import TABLES
 from tests.seeded_noise import SeededNoise
 
-QUICK = {"steps": 12, "hidden": 12, "sampling_rate": 0.5}
+QUICK = {"steps": 12, "hidden": 12, "sampling_rate": 1.0}
+"""Every unit in every step: its noise is solved for in no time. Sampled steps are `test_white_box`'s and the contract suite's."""
+
 BUDGET = Budget(epsilon=5.0, delta=1e-7)
 OPTIONS = ArOptions(
     hidden=12,
@@ -40,10 +42,11 @@ OPTIONS = ArOptions(
 
 @pytest.fixture(autouse=True, scope="module")
 def quick():
-    """Fewer rows in calibrations."""
-    before, calibration.ROWS = calibration.ROWS, 8_000
+    """Fewer rows in calibrations; reports at the first and last step only: each computes an ε."""
+    before = calibration.ROWS, stepper.SECONDS_BETWEEN_REPORTS
+    calibration.ROWS, stepper.SECONDS_BETWEEN_REPORTS = 8_000, 1e9
     yield
-    calibration.ROWS = before
+    calibration.ROWS, stepper.SECONDS_BETWEEN_REPORTS = before
 
 
 @pytest.fixture(scope="module")
@@ -366,7 +369,7 @@ def test_training_says_how_far_it_is_and_ctrl_c_ends_it(schema, table):
 
     with pytest.raises(KeyboardInterrupt):
         get("dp_autoregressive").plan(schema, BUDGET, None, QUICK).run(table, SeededNoise(1), stop)
-    assert said[-1].startswith("epoch 1 of 6, step 1 of 12, ε ")
+    assert said[-1].startswith("epoch 1 of 12, step 1 of 12, ε ")
 
 
 def test_several_rows_a_unit_and_no_rows(schema):
@@ -386,7 +389,7 @@ def test_several_rows_a_unit_and_no_rows(schema):
 
 def test_training_learns_what_the_base_cannot_hold(schema, table):
     """d is b xor (c > 2). With a base of one-way marginals (memory for nothing else), only the network can know."""
-    options = {"memory_mib": 1, "base_share": 0.1, "hidden": 32, "steps": 150, "sampling_rate": 0.3}
+    options = {"memory_mib": 1, "base_share": 0.1, "hidden": 32, "steps": 60, "sampling_rate": 1.0}
     plan = get("dp_autoregressive").plan(
         schema, Budget(epsilon=20.0, delta=1e-7), Task(target="d"), {**options, "learning_rate": 2e-2}
     )

@@ -27,7 +27,7 @@ from tests.seeded_noise import SeededNoise
 
 BOTH = ("dp_autoregressive", "dp_ctgan")
 BUDGET = Budget(epsilon=5.0, delta=1e-7)
-QUICK = {"steps": 2, "hidden": 6, "sampling_rate": 0.5}
+QUICK = {"steps": 2, "hidden": 6, "sampling_rate": 1.0}
 SCHEMA = make_schema(a=["x", "y", "z"], b=["u", "v"], c=(0, 5))
 WIDE = make_schema(**{f"c{k}": [f"v{i}" for i in range(5_000)] for k in range(5)})
 ALL = {"encoding": {"max_levels": 10_000}}
@@ -69,7 +69,9 @@ def test_a_network_that_may_not_fit_is_refused_when_planned(name):
     ) as refused:
         get(name).plan(WIDE, BUDGET, options=ALL | {"memory_mib": 64, "hidden": 256})
     assert "lower hidden" in refused.value.mend
-    get(name).plan(WIDE, BUDGET, options=ALL | {"memory_mib": 2_048, "hidden": 256, "steps": 5})
+    get(name).plan(
+        WIDE, BUDGET, options=ALL | {"memory_mib": 2_048, "hidden": 256, "steps": 5, "sampling_rate": 1.0}
+    )
 
 
 def test_the_bytes_of_a_weight_are_not_counted_too_few():
@@ -105,7 +107,7 @@ def test_passes_hold_as_many_rows_as_fit():
 @pytest.mark.parametrize("name", BOTH)
 def test_the_device_is_checked_when_planned(name, monkeypatch):
     def planned(**options):
-        return get(name).plan(SCHEMA, BUDGET, options={"steps": 2, **options})
+        return get(name).plan(SCHEMA, BUDGET, options=QUICK | options)
 
     assert planned().describe()["training"]["device"] == "cpu"
     assert planned(device="cpu").describe()["training"]["device"] == "cpu"
