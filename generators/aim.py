@@ -16,7 +16,7 @@ import numpy as np
 from generators.core.candidates import Candidates
 from generators.core.domain import StructuralZeros
 from generators.core.estimates import expected_counts
-from generators.core.inference import fit
+from generators.core.inference import refine, settle
 from generators.core.measurer import Measurer, exponential_epsilon, gaussian_rho, gaussian_sigma
 from generators.core.spanning import NOISE_L1
 from generators.core.stages import measure_one_way
@@ -118,13 +118,13 @@ class AimFitter:
                 break
             here = [candidates.views[k] for k in fitting]
             cliques = [view.clique for view in here]
-            estimates = dict(zip(cliques, expected_counts(fitted, cliques, rng), strict=True))
+            estimates = dict(zip(cliques, expected_counts(fitted, cliques, sigma, rng), strict=True))
             noise = NOISE_L1 * sigma * candidates.cells[fitting]
             contest = measurer.contest(here, estimates, weights=candidates.weights[fitting], penalties=noise)
             number = contest.choose(range(len(here)), epsilon, "choose marginal")
             view = here[number]
             measurements.append(measurer.measure(view, sigma, "measure marginal"))
-            fitted = fit(begin.views, measurements, zeros, start=fitted, iterations=100)
+            fitted = refine(begin.views, measurements, zeros, start=fitted)
             found = fitted.marginal(view.clique)
             learnt = (
                 0.0 if found is None else float(np.abs(found * fitted.total - estimates[view.clique]).sum())
@@ -135,7 +135,7 @@ class AimFitter:
                 0.05 + 0.9 * budget.spent / budget.limit,
                 f"round {turn}, {len(measurements)} marginals",
             )
-        fitted = fit(begin.views, measurements, zeros, start=fitted, iterations=300)
+        fitted = settle(begin.views, measurements, zeros)
         progress(1.0, f"{len(measurements)} marginals fitted")
         return Outcome(
             fitted=fitted,

@@ -1,27 +1,29 @@
 """The default: connect first, explore cheaply, then consolidate.
 
 One-way marginals, a spanning tree of pairs (so that no attribute is left alone), then rounds of AIM (2201.12677): the
-marginal that the model fits worst is chosen and measured, at a small price. When nothing is left that would rise above the
-noise, all that remains of the budget goes into measuring every chosen marginal once more, shared by size. Early
-measurements are not lost: inference weighs all of them by their precision.
+marginal that the model fits worst is chosen and measured, at a small price; where the budget pays many rounds, several are chosen
+of the same scores. Then all that remains of the budget goes into measuring every chosen marginal once more, shared by size.
+Early measurements are not lost: inference weighs all of them by their precision.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from generators.aim import MOST_ATTRIBUTES
 from generators.core.candidates import Candidates
 from generators.core.domain import Clique, Domain, StructuralZeros
 from generators.core.estimates import expected_counts
-from generators.core.inference import Fitted, fit
+from generators.core.inference import ROUND_STEPS, Fitted, refine, settle
 from generators.core.measurer import Measurer, exponential_epsilon, gaussian_sigma
 from generators.core.spanning import NOISE_L1, choose_tree
-from generators.core.stages import Beginning, measure_one_way
+from generators.core.stages import RARE, Beginning, measure_one_way
 from generators.core.views import View
 from generators.fitter import Assignment, Fitter, Outcome
 from generators.wide import WideFitter
@@ -42,11 +44,11 @@ class Shares:
         select: of each round, what chooses; the rest measures.
         size_power: consolidation gives a marginal of c cells a share ∝ c^size_power.
         tree_penalty: a pair of the tree pays this many times the L1 error that measuring it leaves.
-        last: steps of the last inference.
         penalty: a candidate must promise this many times the noise that measuring it will leave.
         target: weight of candidates with the task's target.
         target_share: consolidation gives marginals with the task's target so many times the share.
-        rounds: of exploring; 0: by how large the noise is beside the counts.
+        rounds: choices of exploring; 0: by how large the noise is beside the counts.
+        turns: scores are computed at most so many times: with more rounds several choices are made of the same scores.
         coarse: whether marginals compete at coarser resolutions too (`core.views`); None: by the noise.
         cells: of the junction tree that exploring may make: inference stays in seconds.
     """
@@ -60,10 +62,10 @@ class Shares:
     size_power: float = 0.67
     penalty: float = 0.65
     tree_penalty: float = 0.5
-    last: int = 600
     target: float = 1.8
     target_share: float = 1.2
     rounds: int = 0
+    turns: int = 16
     coarse: bool | None = None
     cells: float = 3e5
 
@@ -73,6 +75,9 @@ ONE_WAY_ERROR = 0.0115
 
 COARSE_ERROR = 0.3
 """With more noise than this in an average pair, pairs and triples compete at coarser resolutions too."""
+
+RARE_ERROR, RARE_QUIET = 0.15, 1.0
+"""With less noise than this in an average pair only levels below 1 σ are merged, not those below 3 σ."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +126,15 @@ class AutoFitter:
         wanted = min(shares.one_way * (error / ONE_WAY_ERROR) ** 2, shares.most_one_way) - shares.one_way
         return gaussian_sigma(self.assignment.rho * wanted / d, k) if wanted > 0.01 else None
 
+    def _rare(self, domain: Domain, total: float) -> float:
+        """Below how many σ levels are merged: where pairs can be measured well, few levels are better left alone."""
+        return RARE if self.pair_error(domain, total) > RARE_ERROR else RARE_QUIET
+
+    def pair_error(self, domain: Domain, total: float) -> float:
+        """Total variation distance from noise that an average pair would have, were all measured alike."""
+        sigma = gaussian_sigma(0.8 * self.assignment.rho / (len(domain) + 10), self.assignment.max_rows)
+        return NOISE_L1 * sigma * float(np.mean(domain.sizes)) ** 2 / (2.0 * total)
+
     def describe(self) -> dict[str, Any]:
         return {
             "structure": "tree of pairs, refined by the worst-fitting marginals, all measured again at the end",
@@ -134,6 +148,7 @@ class AutoFitter:
             [self._sigma_one()] * len(measurer.domain),
             zeros,
             most_cells=self.assignment.most_cells,
+            rare=self._rare,
             again=self._again,
         )
         progress(0.05, f"{len(begin.measurements)} one-way marginals measured")
@@ -147,6 +162,17 @@ class AutoFitter:
             measurements=tuple(begin.measurements),
             zeros=tuple(zeros),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Search:
+    """What exploring chooses among, at what price: ε of a choice, σ of its measurement, about σ of the one at the end; cells of the tree."""
+
+    candidates: Candidates
+    epsilon: float
+    sigma: float
+    final: float
+    cap: float
 
 
 class _Refinement:
@@ -180,9 +206,8 @@ class _Refinement:
 
     def _settle(self) -> None:
         """Rounds and resolution, by how large the noise is beside the counts."""
-        d, shares = len(self.domain), self.shares
-        sigma = gaussian_sigma(0.8 * self.rho / (d + 10), self.measurer.max_rows)
-        noise = NOISE_L1 * sigma * float(np.mean(self.domain.sizes)) ** 2 / (2.0 * self.fitted.total)
+        shares = self.shares
+        noise = self.plan.pair_error(self.domain, self.fitted.total)
         self.coarse = noise > COARSE_ERROR if shares.coarse is None else shares.coarse
         # 14 rounds where an average pair's noise is 8 %, as Adult at ε = 1; fewer and quieter ones where it is more.
         power = 0.7 if noise < 0.08 else 0.5
@@ -209,46 +234,75 @@ class _Refinement:
     def _explore(self) -> None:
         rounds = self.rounds
         price = self.rho * self.shares.explore / rounds
-        epsilon = exponential_epsilon(price * self.shares.select)
-        sigma = gaussian_sigma(price * (1.0 - self.shares.select), self.measurer.max_rows)
         rest = self.rho * (1.0 - self.one_way - self.shares.choice)
         final = gaussian_sigma(rest / (len(self.chosen) + rounds), self.measurer.max_rows)
-        candidates = Candidates.of(
-            self.measurer.views,
-            self.plan.assignment.targets,
-            most_cells=self.fitted.total / (NOISE_L1 * final * self.shares.penalty),
-            weight=self._weight,
-            coarse=self.coarse,
+        search = _Search(
+            candidates=Candidates.of(
+                self.measurer.views,
+                self.plan.assignment.targets,
+                most_cells=self.fitted.total / (NOISE_L1 * final * self.shares.penalty),
+                weight=self._weight,
+                coarse=self.coarse,
+            ),
+            epsilon=exponential_epsilon(price * self.shares.select),
+            sigma=gaussian_sigma(price * (1.0 - self.shares.select), self.measurer.max_rows),
+            final=final,
+            cap=min(self.shares.cells + self.constrained, self.plan.assignment.most_cells),
         )
-        penalties = NOISE_L1 * final * self.shares.penalty * candidates.cells
-        cap = min(self.shares.cells + self.constrained, self.plan.assignment.most_cells)
-        for turn in range(rounds):
-            fitting = candidates.fitting(
-                self.domain, self.measurements, self.zeros, max(cap, float(self.fitted.tree.cells))
+        batch = math.ceil(rounds / self.shares.turns)
+        done = 0
+        while done < rounds and (taken := self._round(search, min(batch, rounds - done))):
+            done += taken
+            self._fit(ROUND_STEPS)
+            self.progress(
+                0.15 + 0.7 * done / rounds, f"round {done} of {rounds}, {len(self.chosen)} marginals"
             )
-            if not len(fitting):
-                return
-            here = [candidates.views[k] for k in fitting]
-            cliques = list(dict.fromkeys(view.clique for view in here))
-            estimates = dict(zip(cliques, expected_counts(self.fitted, cliques, self.rng), strict=True))
-            contest = self.measurer.contest(
-                here, estimates, weights=candidates.weights[fitting], penalties=penalties[fitting]
-            )
-            number = contest.choose(range(len(here)), epsilon, "explore: choose")
-            view = here[number]
-            self.measurements.append(self.measurer.measure(view, sigma, "explore: measure"))
+
+    def _round(self, search: _Search, most: int) -> int:
+        """Score the candidates once, then choose and measure up to `most` of them, each choice charged; how many."""
+        fitting = self._fitting(search)
+        if not len(fitting):
+            return 0
+        here = [search.candidates.views[k] for k in fitting]
+        cliques = list(dict.fromkeys(view.clique for view in here))
+        counts = expected_counts(self.fitted, cliques, search.final, self.rng)
+        contest = self.measurer.contest(
+            here,
+            dict(zip(cliques, counts, strict=True)),
+            weights=search.candidates.weights[fitting],
+            penalties=NOISE_L1 * search.final * self.shares.penalty * search.candidates.cells[fitting],
+        )
+        left = list(range(len(here)))
+        taken = 0
+        while left and taken < most:
+            view = here[contest.choose(left, search.epsilon, "explore: choose")]
+            self.measurements.append(self.measurer.measure(view, search.sigma, "explore: measure"))
             if view not in self.chosen:
                 self.chosen.append(view)
-            self._fit(60)
-            self.progress(
-                0.15 + 0.7 * (turn + 1) / rounds,
-                f"round {turn + 1} of {rounds}, {len(self.chosen)} marginals",
-            )
+            taken += 1
+            if taken < most:
+                # What shares two attributes with a winner was scored without knowing what the winner tells.
+                still = set(self._fitting(search).tolist())
+                left = [
+                    k
+                    for k in left
+                    if len(set(here[k].clique).intersection(view.clique)) < 2 and int(fitting[k]) in still
+                ]
+        return taken
+
+    def _fitting(self, search: _Search) -> npt.NDArray[np.intp]:
+        """Candidates with which the junction tree stays below the cap, or no larger than it is."""
+        cap = max(search.cap, float(self.fitted.tree.cells))
+        return search.candidates.fitting(self.domain, self.measurements, self.zeros, cap)
 
     def _consolidate(self) -> None:
         self._measure_all(self.chosen, self.measurer.filter.left, "consolidate")
-        self.progress(0.9, "last inference")
-        self._fit(self.shares.last)
+        self.fitted = settle(
+            self.measurer.views,
+            self.measurements,
+            self.zeros,
+            between=lambda: self.progress(0.9, "last inference"),
+        )
         self.progress(1.0, f"{len(self.measurements)} measurements fitted, {self.fitted.tree.cells:,} cells")
 
     def _measure_all(self, chosen: Sequence[View], rho: float, label: str) -> None:
@@ -273,13 +327,9 @@ class _Refinement:
     def _with_target(self, clique: Clique) -> bool:
         return bool(set(self.plan.assignment.targets).intersection(clique))
 
-    def _fit(self, iterations: int) -> None:
-        self.fitted = fit(
-            self.measurer.views,
-            self.measurements,
-            self.zeros,
-            start=self.fitted,
-            iterations=iterations,
+    def _fit(self, steps: int) -> None:
+        self.fitted = refine(
+            self.measurer.views, self.measurements, self.zeros, start=self.fitted, steps=steps
         )
 
 

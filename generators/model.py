@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from generators.core.compress import Compression
-from generators.core.domain import Clique, Domain, StructuralZeros
-from generators.core.inference import Fitted, FloatTable, Measurement, restore
+from generators.core.domain import Clique, Domain, FloatTable, StructuralZeros
+from generators.core.inference import Fitted, Measurement, restore
 from generators.core.inference import condition as conditioned
 from generators.core.thinning import draw
 from generators.core.views import View, Views, full_view

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from generators.core.domain import StructuralZeros
-from generators.core.inference import fit
+from generators.core.inference import settle
 from generators.core.measurer import Measurer, exponential_epsilon, gaussian_sigma
 from generators.core.spanning import choose_tree
 from generators.core.stages import measure_one_way
@@ -112,13 +112,7 @@ class MstFitter:
             for view, share in zip(tree, sizes / sizes.sum(), strict=True):
                 sigma = gaussian_sigma(self.rho_two * share * (1.0 - 1e-9), assignment.max_rows)
                 measurements.append(begin.measurer.measure(view, sigma, "measure tree"))
-        fitted = fit(
-            begin.views,
-            measurements,
-            zeros,
-            start=begin.fitted,
-            between=lambda: progress(0.6, "inference"),
-        )
+        fitted = settle(begin.views, measurements, zeros, between=lambda: progress(0.6, "inference"))
         progress(1.0, f"{len(measurements)} marginals fitted")
         return Outcome(
             fitted=fitted,

@@ -18,16 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from generators.core import junction
-from generators.core.domain import Clique, StructuralZeros
-from generators.core.inference import Fitted, FloatTable, Measurement, fit, restore
+from generators.core.domain import Clique, FloatTable, StructuralZeros
+from generators.core.inference import Fitted, Measurement, restore, settle
 from generators.model import MarginalModel
 from release.errors import PlanError
 
 DRAWS = 20
 """Refits that a standard error is taken from by default: it is then known to 16 %."""
-
-STEPS = 400
-"""Of each refit's inference, which starts from the model."""
 
 MOST_CELLS = 5e6
 """Cells of the junction tree that a marginal outside the model's cliques may need."""
@@ -124,9 +121,7 @@ def _refit(model: MarginalModel, beliefs: Sequence[FloatTable], rng: np.random.G
         )
         for measured, expected in zip(model.measurements, beliefs, strict=True)
     ]
-    largest = max(float(measured.precision.max()) for measured in drawn) * model.fitted.total**2
-    start = dataclasses.replace(model.fitted, step=max(model.fitted.step, 1.0 / largest))
-    fitted = fit(model.fitted.views, drawn, model.zeros, start=start, iterations=STEPS)
+    fitted = settle(model.fitted.views, drawn, model.zeros)
     return dataclasses.replace(model, fitted=fitted, measurements=tuple(drawn))
 
 

@@ -16,8 +16,8 @@ from typing import Any, Self
 import numpy as np
 
 from generators.core import junction
-from generators.core.domain import Clique, StructuralZeros
-from generators.core.inference import FloatTable, fit
+from generators.core.domain import Clique, FloatTable, StructuralZeros
+from generators.core.inference import settle
 from generators.core.measurer import Measurer, exponential_epsilon, gaussian_sigma
 from generators.core.spanning import NOISE_L1, choose_tree
 from generators.core.stages import measure_one_way
@@ -144,14 +144,7 @@ class WideFitter:
                 sigma = gaussian_sigma(rho * share, measurer.max_rows)
                 measurements.append(measurer.measure(full_view(pair), sigma, "measure pairs"))
             progress(0.6, f"{len(chosen)} pairs measured")
-            fitted = fit(
-                begin.views,
-                measurements,
-                zeros,
-                start=fitted,
-                iterations=500,
-                between=lambda: progress(0.8, "inference"),
-            )
+            fitted = settle(begin.views, measurements, zeros, between=lambda: progress(0.8, "inference"))
         progress(1.0, f"{len(measurements)} marginals fitted")
         return Outcome(
             fitted=fitted,

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from generators.core.domain import Domain
-from generators.core.inference import FloatTable, Measurement
+from generators.core.domain import Domain, FloatTable
+from generators.core.inference import Measurement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

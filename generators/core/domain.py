@@ -13,6 +13,8 @@ import numpy.typing as npt
 Clique = tuple[int, ...]
 """Attribute numbers in ascending order: the margins of one marginal."""
 
+FloatTable = npt.NDArray[np.float64]
+
 Codes = Sequence[npt.NDArray[np.integer[Any]]]
 """One vector of codes per attribute, all of one length."""
 

@@ -1,8 +1,8 @@
 """Private-PGM inference: the maximum-entropy distribution that fits noisy marginals (1901.09136).
 
 The model is a Markov random field over a junction tree, p(x) ∝ exp(Σ λ_i[x_i]), one vector λ_i for each measured
-marginal. Belief propagation runs in log space in float64 over flat tables (`junction.JunctionTree`), one exponential a
-cell; mirror descent with a line search minimises Σ ‖N·M_i(p) − y_i‖² / (2σ_i²), starting from the λ of the round before.
+marginal. Mirror descent (`core.descent`) minimises Σ ‖N·M_i(p) − y_i‖² / (2σ_i²): in rounds from the λ of the round before, at
+the end from 0 and not all the way (`settle`).
 Everything here is post-processing of measured values.
 """
 
@@ -10,20 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from generators.core.domain import Clique, StructuralZeros
-from generators.core.jit import fast_exp, kernel
+from generators.core.descent import Descent
+from generators.core.descent import propagate as pass_messages
+from generators.core.domain import Clique, FloatTable, StructuralZeros
 from generators.core.junction import JunctionTree, build
 from generators.core.views import View, Views
 
-FloatTable = npt.NDArray[np.float64]
-
 IMPOSSIBLE = -1e30
 """The log-potential of a structural zero: finite, so that no kernel meets an infinity."""
+
+EXCESS = 0.2
+"""What the last fit leaves of the loss, as a share of the noise level: more forgets small cells, less fits noise (docs/generators.md)."""
+
+ROUND_LOSS, ROUND_STEPS = 0.7, 120
+"""A fit between rounds ends at this share of the noise level, or after so many steps: the scores of the next round need no more."""
+
+_STRETCH, _MOST_STRETCHES, _FLAT = 10, 60, 0.005
+"""The last descent is looked at every 10 steps, 60 times at most, and is at its end where 10 steps gain less than 0.5 %."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,182 +59,6 @@ class Measurement:
         """1 / variance of each cell, shape as `counts`."""
         cells = np.ones(self.counts.shape) if self.merged is None else self.merged
         return 1.0 / (self.sigma**2 * cells)
-
-
-@kernel
-def _propagate(
-    theta: Any,
-    parent: Any,
-    offset: Any,
-    separator_offset: Any,
-    down: Any,
-    down_offset: Any,
-    belief: Any,
-    message: Any,
-    scale: Any,
-) -> float:
-    """Two-pass belief propagation: `belief` becomes the cliques' marginals, each summing to 1; returns log Z.
-
-    theta, belief: flat (cells,). message, scale: flat (separator cells,) scratch. Upward, each clique keeps
-    exp(belief - row maximum), so that downward only a factor per separator cell remains.
-    """
-    cliques = parent.shape[0]
-    log_z = 0.0
-    for i in range(theta.shape[0]):
-        belief[i] = theta[i]
-    for c in range(cliques - 1, -1, -1):
-        groups = separator_offset[c + 1] - separator_offset[c]
-        width = (offset[c + 1] - offset[c]) // groups
-        for g in range(groups):
-            row = belief[offset[c] + g * width : offset[c] + (g + 1) * width]
-            top = row[0]
-            for i in range(width):
-                top = max(top, row[i])
-            total = 0.0
-            for i in range(width):
-                value = fast_exp(row[i] - top)
-                row[i] = value
-                total += value
-            message[separator_offset[c] + g] = top + np.log(total)
-            scale[separator_offset[c] + g] = 1.0 / total
-        p = parent[c]
-        if p < 0:
-            log_z += message[separator_offset[c]]
-        if p >= 0:
-            above = belief[offset[p] : offset[p + 1]]
-            index = down[down_offset[c] : down_offset[c + 1]]
-            incoming = message[separator_offset[c] : separator_offset[c + 1]]
-            for i in range(above.shape[0]):
-                above[i] += incoming[index[i]]
-    for c in range(cliques):
-        groups = separator_offset[c + 1] - separator_offset[c]
-        width = (offset[c + 1] - offset[c]) // groups
-        p = parent[c]
-        mass = message[separator_offset[c] : separator_offset[c + 1]]
-        if p < 0:
-            mass[0] = 1.0
-        else:
-            for g in range(groups):
-                mass[g] = 0.0
-            above = belief[offset[p] : offset[p + 1]]
-            index = down[down_offset[c] : down_offset[c + 1]]
-            for i in range(above.shape[0]):
-                mass[index[i]] += above[i]
-        for g in range(groups):
-            factor = mass[g] * scale[separator_offset[c] + g]
-            row = belief[offset[c] + g * width : offset[c] + (g + 1) * width]
-            for i in range(width):
-                row[i] *= factor
-    return log_z
-
-
-@kernel
-def _expand(
-    values: Any, start: Any, home: Any, maps: Any, map_offset: Any, offset: Any, base: Any, theta: Any
-) -> None:
-    """Sum up theta = base + Σ_i λ_i expanded to the tree clique that holds marginal i."""
-    for i in range(theta.shape[0]):
-        theta[i] = base[i]
-    for m in range(home.shape[0]):
-        table = theta[offset[home[m]] : offset[home[m] + 1]]
-        index = maps[map_offset[m] : map_offset[m + 1]]
-        vector = values[start[m] : start[m + 1]]
-        for i in range(table.shape[0]):
-            table[i] += vector[index[i]]
-
-
-@kernel
-def _project(belief: Any, start: Any, home: Any, maps: Any, map_offset: Any, offset: Any, out: Any) -> None:
-    """Write into `out` the marginals M_i of the beliefs."""
-    for i in range(out.shape[0]):
-        out[i] = 0.0
-    for m in range(home.shape[0]):
-        table = belief[offset[home[m]] : offset[home[m] + 1]]
-        index = maps[map_offset[m] : map_offset[m + 1]]
-        vector = out[start[m] : start[m + 1]]
-        for i in range(table.shape[0]):
-            vector[index[i]] += table[i]
-
-
-@kernel
-def _descend(
-    values: Any,
-    target: Any,
-    weight: Any,
-    rounds: int,
-    step: float,
-    tolerance: float,
-    start: Any,
-    home: Any,
-    maps: Any,
-    map_offset: Any,
-    base: Any,
-    parent: Any,
-    offset: Any,
-    separator_offset: Any,
-    down: Any,
-    down_offset: Any,
-    report: Any,
-) -> None:
-    """Mirror descent with Armijo line search on L(p) = Σ weight · (M p − target)² / 2, in place on `values` = λ.
-
-    report receives (loss, step, iterations, last relative decrease).
-    """
-    cells = base.shape[0]
-    theta = np.empty(cells)
-    belief = np.empty(cells)
-    message = np.empty(separator_offset[-1])
-    scale = np.empty(separator_offset[-1])
-    m = values.shape[0]
-    projected = np.empty(m)
-    gradient = np.empty(m)
-    trial = np.empty(m)
-    fresh = np.empty(m)
-    _expand(values, start, home, maps, map_offset, offset, base, theta)
-    _propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
-    _project(belief, start, home, maps, map_offset, offset, projected)
-    loss = 0.0
-    for i in range(m):
-        gradient[i] = weight[i] * (projected[i] - target[i])
-        loss += 0.5 * gradient[i] * (projected[i] - target[i])
-    done = 0
-    quiet = 0
-    relative = 1.0
-    while done < rounds:
-        done += 1
-        for i in range(m):
-            trial[i] = values[i] - step * gradient[i]
-        _expand(trial, start, home, maps, map_offset, offset, base, theta)
-        _propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
-        _project(belief, start, home, maps, map_offset, offset, fresh)
-        now = 0.0
-        slope = 0.0
-        for i in range(m):
-            d = fresh[i] - target[i]
-            now += 0.5 * weight[i] * d * d
-            slope += gradient[i] * (projected[i] - fresh[i])
-        if loss - now >= 0.5 * slope:
-            relative = (loss - now) / max(loss, 1e-12)
-            for i in range(m):
-                values[i] = trial[i]
-                projected[i] = fresh[i]
-                gradient[i] = weight[i] * (fresh[i] - target[i])
-            loss = now
-            step *= 1.4
-            if relative < tolerance:
-                quiet += 1
-                if quiet >= 3:
-                    break
-            else:
-                quiet = 0
-        else:
-            step *= 0.5
-            if step < 1e-12:
-                break
-    report[0] = loss
-    report[1] = step
-    report[2] = done
-    report[3] = relative
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -286,7 +117,7 @@ def propagate(tree: JunctionTree, theta: FloatTable) -> FloatTable:
     """Clique marginals (flat, each clique sums to 1) of the distribution with these log-potentials."""
     belief = np.empty_like(theta)
     message = np.empty(int(tree.separator_offset[-1]))
-    _propagate(
+    pass_messages(
         theta,
         tree.parent,
         tree.offset,
@@ -334,7 +165,7 @@ def log_partition(tree: JunctionTree, theta: FloatTable) -> float:
     """Log Z of the distribution with these log-potentials."""
     message = np.empty(int(tree.separator_offset[-1]))
     return float(
-        _propagate(
+        pass_messages(
             theta,
             tree.parent,
             tree.offset,
@@ -388,6 +219,7 @@ def fit(
     start: Fitted | None = None,
     iterations: int = 1000,
     tolerance: float = 1e-5,
+    enough: float = 0.0,
     between: Callable[[], None] = lambda: None,
 ) -> Fitted:
     """Fit to the measurements.
@@ -399,62 +231,107 @@ def fit(
         start: an earlier fit whose multipliers to start from.
         iterations: at most so many mirror-descent steps.
         tolerance: stop after three successive steps that lower the loss by less than this share of it.
+        enough: stop where the loss is no larger than this many times half the number of measured cells, which is what the noise
+            alone makes it; 0: go on.
         between: called every so often, so that Ctrl-C is heard.
     """
-    combined = combine(measurements)
-    total = total_of(measurements)
-    tree = build(views.domain, [view.clique for view, _, _ in combined] + [factor.clique for factor in zeros])
-    base = base_potentials(tree, zeros)
-    home = np.array([_home(tree, view) for view, _, _ in combined], dtype=np.int64)
-    maps = [views.cell_map(tree.layout[h], view) for h, (view, _, _) in zip(home, combined, strict=True)]
-    map_offset = np.concatenate([[0], np.cumsum([len(index) for index in maps])]).astype(np.int64)
-    lengths = np.concatenate([[0], np.cumsum([table.size for _, table, _ in combined])]).astype(np.int64)
-    target = np.concatenate([table.reshape(-1) for _, table, _ in combined]) / total
-    weight = np.concatenate([precision.reshape(-1) * total**2 for _, _, precision in combined])
-    known = start.multipliers if start is not None else {}
-    values = np.concatenate(
-        [known[view].reshape(-1) if view in known else np.zeros(table.size) for view, table, _ in combined]
-    )
-    # The gradient is Lipschitz in the 1-norm of one clique's marginal with its largest weight.
-    step = 1.0 / float(weight.max()) if start is None else start.step
-    flat_maps = np.concatenate(maps)
-    report = np.zeros(4)
-    left = iterations
-    while left > 0:
-        share = max(1, min(left, int(5e7 / (tree.cells + len(flat_maps) + 1))))
-        _descend(
-            values,
-            target,
-            weight,
-            share,
-            step,
-            tolerance,
-            lengths,
-            home,
-            flat_maps,
-            map_offset,
-            base,
-            tree.parent,
-            tree.offset,
-            tree.separator_offset,
-            tree.down,
-            tree.down_offset,
-            report,
-        )
-        between()
-        step = float(report[1])
-        left -= share
-        if report[2] < share:
+    problem = _Problem(views, measurements, zeros)
+    descent = problem.descent(start, between)
+    descent.run(iterations, tolerance=tolerance, enough=enough * problem.noise_level)
+    return problem.fitted(descent)
+
+
+def refine(
+    views: Views,
+    measurements: Sequence[Measurement],
+    zeros: Sequence[StructuralZeros] = (),
+    *,
+    start: Fitted,
+    steps: int = ROUND_STEPS,
+) -> Fitted:
+    """A fit between rounds: from the one before, until the loss is below what noise makes it, or for `steps`."""
+    return fit(views, measurements, zeros, start=start, iterations=steps, enough=ROUND_LOSS)
+
+
+def settle(
+    views: Views,
+    measurements: Sequence[Measurement],
+    zeros: Sequence[StructuralZeros] = (),
+    *,
+    between: Callable[[], None] = lambda: None,
+) -> Fitted:
+    """The last fit of a run: from the maximum-entropy distribution on, ended before it takes the noise for the table.
+
+    Descent fits a marginal's large cells first and those that are noise last. It is followed to its end, and the point is taken where
+    the loss was still EXCESS of the noise level above that of the end. One-way marginals alone are fitted to the end.
+    """
+    if all(len(m.clique) == 1 for m in measurements):
+        return fit(views, measurements, zeros, between=between)
+    problem = _Problem(views, measurements, zeros)
+    descent = problem.descent(None, between)
+    excess = EXCESS * problem.noise_level
+    trail: list[tuple[float, FloatTable]] = []
+    for _ in range(_MOST_STRETCHES):
+        ended = descent.run(_STRETCH, tolerance=1e-5, enough=0.0)
+        flat = bool(trail) and descent.loss > (1.0 - _FLAT) * trail[-1][0]
+        trail = [point for point in trail if point[0] <= descent.loss + excess]
+        trail.append((descent.loss, descent.values.copy()))
+        if ended or flat:
             break
-    theta = np.empty_like(base)
-    _expand(values, lengths, home, flat_maps, map_offset, tree.offset, base, theta)
-    multipliers = {
-        view: values[lengths[k] : lengths[k + 1]].reshape(table.shape)
-        for k, (view, table, _) in enumerate(combined)
-    }
-    return Fitted(
-        tree, theta, total, views, multipliers, float(report[0]), max(step, 1e-9 * 1.0 / float(weight.max()))
-    )
+    loss, values = trail[0]
+    descent.values[:] = values
+    return problem.fitted(descent, loss)
+
+
+class _Problem:
+    """Measurements over their junction tree. The loss is Σ (residual / σ)² / 2."""
+
+    def __init__(
+        self, views: Views, measurements: Sequence[Measurement], zeros: Sequence[StructuralZeros]
+    ) -> None:
+        self.views = views
+        self.parts = combine(measurements)
+        self.total = total_of(measurements)
+        self.tree = build(
+            views.domain, [view.clique for view, _, _ in self.parts] + [factor.clique for factor in zeros]
+        )
+        self.base = base_potentials(self.tree, zeros)
+        self.noise_level = sum(table.size for _, table, _ in self.parts) / 2.0
+
+    def descent(self, start: Fitted | None, between: Callable[[], None]) -> Descent:
+        """From an earlier fit's multipliers, or from 0."""
+        known = start.multipliers if start is not None else {}
+        home = [_home(self.tree, view) for view, _, _ in self.parts]
+        return Descent(
+            self.tree,
+            self.base,
+            home=home,
+            maps=[
+                self.views.cell_map(self.tree.layout[h], view)
+                for h, (view, _, _) in zip(home, self.parts, strict=True)
+            ],
+            target=[table / self.total for _, table, _ in self.parts],
+            weight=[precision * self.total**2 for _, _, precision in self.parts],
+            values=[known.get(view, np.zeros(table.shape)) for view, table, _ in self.parts],
+            step=start.step if start is not None else 0.0,
+            between=between,
+        )
+
+    def fitted(self, descent: Descent, loss: float | None = None) -> Fitted:
+        """Where the descent stands."""
+        multipliers = {
+            view: values.reshape(table.shape)
+            for (view, table, _), values in zip(self.parts, descent.parts(), strict=True)
+        }
+        return Fitted(
+            self.tree,
+            descent.potentials(),
+            self.total,
+            self.views,
+            multipliers,
+            descent.loss if loss is None else loss,
+            descent.step,
+        )
 
 
 def restore(

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from generators.core.inference import FloatTable, propagate
+from generators.core.domain import FloatTable
+from generators.core.inference import propagate
 from generators.core.jit import inlined, kernel
 from generators.core.junction import JunctionTree
 

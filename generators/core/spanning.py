@@ -9,8 +9,8 @@ from itertools import combinations
 import numpy as np
 
 from generators.core import junction
-from generators.core.domain import Clique, Domain
-from generators.core.inference import Fitted, FloatTable
+from generators.core.domain import Clique, Domain, FloatTable
+from generators.core.inference import Fitted
 from generators.core.measurer import Contest, Measurer
 from generators.core.views import View, full_view
 

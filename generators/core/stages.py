@@ -40,7 +40,7 @@ def measure_one_way(
     zeros: Sequence[StructuralZeros],
     *,
     most_cells: float,
-    rare: float = RARE,
+    rare: Callable[[Domain, float], float] = lambda _domain, _total: RARE,
     again: Callable[[Domain, float], float | None] = lambda _domain, _total: None,
 ) -> Beginning:
     """Measure every attribute's marginal, merge rare levels, and fit the model of these and the structural zeros.
@@ -50,7 +50,7 @@ def measure_one_way(
         sigmas: of each attribute's counts.
         zeros: structural zeros; their attributes are not merged.
         most_cells: cells that the junction tree may have.
-        rare: threshold for merging, in σ; 0 merges nothing.
+        rare: given the domain and the noisy total, the threshold for merging, in σ; 0 merges nothing.
         again: given the domain and the noisy total, σ of a second measurement of every marginal, or None.
 
     Raises:
@@ -73,7 +73,7 @@ def measure_one_way(
     kept = frozenset(a for factor in zeros for a in factor.clique)
     one_way = independent.one_way()
     means = [(mean, 1.0 / math.sqrt(float(precision.flat[0]))) for _, mean, precision in combine(measured)]
-    compression = Compression.of(means, one_way, full, kept, rare)
+    compression = Compression.of(means, one_way, full, kept, rare(full, total))
     folded = [compression.fold(m) for m in measured]
     views = Views.of(
         compression.merged,

@@ -9,7 +9,6 @@ Scoring, bins and δ as in `bench_generators`; the noise is real, so that runs d
 from __future__ import annotations
 
 import argparse
-import functools
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,11 +21,11 @@ import numpy as np  # noqa: E402
 from coded_tables import FILES, CodedTable, Score, load, score  # noqa: E402
 
 from generators import auto  # noqa: E402
+from generators.core import inference  # noqa: E402
 from generators.core.counting import Rows  # noqa: E402
 from generators.core.domain import Domain  # noqa: E402
 from generators.core.measurer import Measurer, RhoFilter  # noqa: E402
 from generators.core.sampling import sample  # noqa: E402
-from generators.core.stages import measure_one_way  # noqa: E402
 from generators.core.thinning import draw  # noqa: E402
 from generators.fitter import Assignment  # noqa: E402
 from release.privacy.accounting import rho_for  # noqa: E402
@@ -38,13 +37,19 @@ WAYS: dict[str, dict] = {
     "candidates do not pay for their noise": {"penalty": 0.01},
     "candidates pay for 1.3 times their noise": {"penalty": 1.3},
     "the target's marginals as others": {"target": 1.0, "target_share": 1.0},
-    "60 steps of the last inference": {"last": 60},
-    "3,000 steps of the last inference": {"last": 3000},
     "coarser resolutions": {"coarse": True},
+    "three choices of the same scores": {"turns": 5},
 }
+ELSEWHERE = {
+    "the last inference goes to its end": (inference, "EXCESS", 0.0),
+    "the last inference leaves half the noise level": (inference, "EXCESS", 0.5),
+    "levels below 3 σ are merged": (auto, "RARE_QUIET", 3.0),
+    "rare levels are not merged": (auto, "RARE_QUIET", 0.0),
+}
+"""Constants of modules, changed while these fits run."""
 
 
-def fitted(table: CodedTable, rho: float, changes: dict, *, rare: float | None) -> auto.Outcome:
+def fitted(table: CodedTable, rho: float, changes: dict) -> auto.Outcome:
     """One fit with these shares changed."""
     domain = Domain(names=table.names, sizes=table.sizes, ordered=table.ordered)
     assignment = Assignment(
@@ -54,7 +59,6 @@ def fitted(table: CodedTable, rho: float, changes: dict, *, rare: float | None) 
         Rows.of(domain, list(table.train.T)), SystemNoise(), budget=RhoFilter(rho), max_rows=1
     )
     fitter = auto.AutoFitter(assignment=assignment, shares=replace(auto.Shares(), **changes))
-    auto.measure_one_way = measure_one_way if rare is None else functools.partial(measure_one_way, rare=rare)
     return fitter.fit(measurer, (), lambda _done, _what: None)
 
 
@@ -86,14 +90,18 @@ def main() -> None:
             rho = rho_for(epsilon, 1e-9)
             print(f"{name}, ε = {epsilon:g}")
             for label, changes in WAYS.items():
-                outcomes = [fitted(table, rho, changes, rare=None) for _ in range(arguments.runs)]
+                outcomes = [fitted(table, rho, changes) for _ in range(arguments.runs)]
                 report(label, [scored(table, outcome, thinned=True) for outcome in outcomes])
                 if not changes:
                     report(
                         "the same fits, rows not thinned", [scored(table, o, thinned=False) for o in outcomes]
                     )
-            outcomes = [fitted(table, rho, {}, rare=0.0) for _ in range(arguments.runs)]
-            report("rare levels are not merged", [scored(table, o, thinned=True) for o in outcomes])
+            for label, (module, constant, value) in ELSEWHERE.items():
+                usual = getattr(module, constant)
+                setattr(module, constant, value)
+                outcomes = [fitted(table, rho, {}) for _ in range(arguments.runs)]
+                setattr(module, constant, usual)
+                report(label, [scored(table, outcome, thinned=True) for outcome in outcomes])
 
 
 if __name__ == "__main__":

@@ -45,16 +45,18 @@ PEERS = {
 
 
 def version(generator: str) -> str:
-    """A peer's pin, or a digest of the marginal family's source."""
+    """A peer's pin, or a digest of the source that a fit runs through: of raw columns, the encoding and the plan too."""
     if generator in PEERS:
         return PINS[PEERS[generator].library][0]
     digest = hashlib.sha256()
-    family = [*CODED, "family", "fitter"]
+    family = [*CODED, "fitter"]
+    if generator in RAW:
+        family += ["family", "groundwork", "model"]
     for path in sorted(
         [
             *(ROOT / "generators" / f"{name}.py" for name in family),
             *(ROOT / "generators" / "core").rglob("*.py"),
-            *(ROOT / "generators" / "encoding").rglob("*.py"),
+            *((ROOT / "generators" / "encoding").rglob("*.py") if generator in RAW else ()),
             ROOT / "release" / "privacy" / "noise.py",
         ]
     ):

@@ -20,7 +20,9 @@ def begun(sizes, zeros=(), *, rows=500, seed=0, columns=None):
     if columns is None:
         columns = [rng.integers(0, size, rows) for size in sizes]
     measurer = Measurer(Rows.of(domain, columns), SeededNoise(seed), budget=RhoFilter(1e9), max_rows=1)
-    return measure_one_way(measurer, [1.0] * len(sizes), zeros, most_cells=1e9, rare=0.0)
+    return measure_one_way(
+        measurer, [1.0] * len(sizes), zeros, most_cells=1e9, rare=lambda _domain, _total: 0.0
+    )
 
 
 def free(*cliques, sizes):

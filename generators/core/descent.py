@@ -1,0 +1,344 @@
+"""Accelerated mirror descent over a junction tree: the kernels of inference, and one descent that can be run in parts.
+
+Belief propagation runs in log space in float64 over flat tables (`junction.JunctionTree`), one exponential a cell. Everything here
+is post-processing of measured values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from generators.core.domain import FloatTable
+from generators.core.jit import fast_exp, kernel
+from generators.core.junction import JunctionTree
+
+_CELLS_A_CALL = 2.5e7
+"""Cells that one call of the kernel may go through, some 0.1 s: between two calls Ctrl-C is heard."""
+
+
+@kernel
+def propagate(
+    theta: Any,
+    parent: Any,
+    offset: Any,
+    separator_offset: Any,
+    down: Any,
+    down_offset: Any,
+    belief: Any,
+    message: Any,
+    scale: Any,
+) -> float:
+    """Two-pass belief propagation: `belief` becomes the cliques' marginals, each summing to 1; returns log Z.
+
+    theta, belief: flat (cells,). message, scale: flat (separator cells,) scratch. Upward, each clique keeps
+    exp(belief - row maximum), so that downward only a factor per separator cell remains.
+    """
+    cliques = parent.shape[0]
+    log_z = 0.0
+    for i in range(theta.shape[0]):
+        belief[i] = theta[i]
+    for c in range(cliques - 1, -1, -1):
+        groups = separator_offset[c + 1] - separator_offset[c]
+        width = (offset[c + 1] - offset[c]) // groups
+        for g in range(groups):
+            row = belief[offset[c] + g * width : offset[c] + (g + 1) * width]
+            top = row[0]
+            for i in range(width):
+                top = max(top, row[i])
+            total = 0.0
+            for i in range(width):
+                value = fast_exp(row[i] - top)
+                row[i] = value
+                total += value
+            message[separator_offset[c] + g] = top + np.log(total)
+            scale[separator_offset[c] + g] = 1.0 / total
+        p = parent[c]
+        if p < 0:
+            log_z += message[separator_offset[c]]
+        if p >= 0:
+            above = belief[offset[p] : offset[p + 1]]
+            index = down[down_offset[c] : down_offset[c + 1]]
+            incoming = message[separator_offset[c] : separator_offset[c + 1]]
+            for i in range(above.shape[0]):
+                above[i] += incoming[index[i]]
+    for c in range(cliques):
+        groups = separator_offset[c + 1] - separator_offset[c]
+        width = (offset[c + 1] - offset[c]) // groups
+        p = parent[c]
+        mass = message[separator_offset[c] : separator_offset[c + 1]]
+        if p < 0:
+            mass[0] = 1.0
+        else:
+            for g in range(groups):
+                mass[g] = 0.0
+            above = belief[offset[p] : offset[p + 1]]
+            index = down[down_offset[c] : down_offset[c + 1]]
+            for i in range(above.shape[0]):
+                mass[index[i]] += above[i]
+        for g in range(groups):
+            factor = mass[g] * scale[separator_offset[c] + g]
+            row = belief[offset[c] + g * width : offset[c] + (g + 1) * width]
+            for i in range(width):
+                row[i] *= factor
+    return log_z
+
+
+@kernel
+def expand(
+    values: Any, start: Any, home: Any, maps: Any, map_offset: Any, offset: Any, base: Any, theta: Any
+) -> None:
+    """Sum up theta = base + Σ_i λ_i expanded to the tree clique that holds marginal i."""
+    for i in range(theta.shape[0]):
+        theta[i] = base[i]
+    for m in range(home.shape[0]):
+        table = theta[offset[home[m]] : offset[home[m] + 1]]
+        index = maps[map_offset[m] : map_offset[m + 1]]
+        vector = values[start[m] : start[m + 1]]
+        for i in range(table.shape[0]):
+            table[i] += vector[index[i]]
+
+
+@kernel
+def project(belief: Any, start: Any, home: Any, maps: Any, map_offset: Any, offset: Any, out: Any) -> None:
+    """Write into `out` the marginals M_i of the beliefs."""
+    for i in range(out.shape[0]):
+        out[i] = 0.0
+    for m in range(home.shape[0]):
+        table = belief[offset[home[m]] : offset[home[m] + 1]]
+        index = maps[map_offset[m] : map_offset[m + 1]]
+        vector = out[start[m] : start[m + 1]]
+        for i in range(table.shape[0]):
+            vector[index[i]] += table[i]
+
+
+@kernel
+def _descend(
+    values: Any,
+    before: Any,
+    target: Any,
+    weight: Any,
+    rounds: int,
+    tolerance: float,
+    enough: float,
+    start: Any,
+    home: Any,
+    maps: Any,
+    map_offset: Any,
+    base: Any,
+    parent: Any,
+    offset: Any,
+    separator_offset: Any,
+    down: Any,
+    down_offset: Any,
+    state: Any,
+) -> None:
+    """Accelerated mirror descent on L(p) = Σ weight · (M p − target)² / 2, in place on `values` = λ and `before`, λ a step ago.
+
+    Nesterov's momentum in λ, given up where the loss would rise (O'Donoghue & Candès 2015); step length by Armijo. state holds (step,
+    momentum's t) and receives them, the loss, the steps taken and 1.0 where it is done; one more call goes on where this one stopped.
+    """
+    cells = base.shape[0]
+    theta = np.empty(cells)
+    belief = np.empty(cells)
+    message = np.empty(separator_offset[-1])
+    scale = np.empty(separator_offset[-1])
+    m = values.shape[0]
+    projected = np.empty(m)
+    gradient = np.empty(m)
+    look = values.copy()
+    trial = np.empty(m)
+    fresh = np.empty(m)
+    step, t = state[0], state[1]
+    expand(values, start, home, maps, map_offset, offset, base, theta)
+    propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
+    project(belief, start, home, maps, map_offset, offset, projected)
+    loss = 0.0
+    for i in range(m):
+        gradient[i] = weight[i] * (projected[i] - target[i])
+        loss += 0.5 * gradient[i] * (projected[i] - target[i])
+    here = loss
+    quiet = 0
+    done = 0
+    state[4] = 0.0
+    beta = 0.0
+    if t > 1.0:
+        beta = (t - 1.0) / (0.5 + 0.5 * np.sqrt(1.0 + 4.0 * t * t))
+    if loss <= enough:
+        state[4] = 1.0
+        rounds = 0
+    while done < rounds:
+        if beta > 0.0:
+            for i in range(m):
+                look[i] = values[i] + beta * (values[i] - before[i])
+            expand(look, start, home, maps, map_offset, offset, base, theta)
+            propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
+            project(belief, start, home, maps, map_offset, offset, projected)
+            here = 0.0
+            for i in range(m):
+                gradient[i] = weight[i] * (projected[i] - target[i])
+                here += 0.5 * gradient[i] * (projected[i] - target[i])
+        while done < rounds:
+            done += 1
+            for i in range(m):
+                trial[i] = look[i] - step * gradient[i]
+            expand(trial, start, home, maps, map_offset, offset, base, theta)
+            propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
+            project(belief, start, home, maps, map_offset, offset, fresh)
+            now = 0.0
+            slope = 0.0
+            for i in range(m):
+                d = fresh[i] - target[i]
+                now += 0.5 * weight[i] * d * d
+                slope += gradient[i] * (projected[i] - fresh[i])
+            if here - now >= 0.5 * slope or step < 1e-14:
+                break
+            step *= 0.5
+        if step < 1e-14:
+            state[4] = 1.0
+            break
+        if now <= loss:
+            relative = (loss - now) / max(loss, 1e-12)
+            loss = now
+            step *= 1.1
+            t = 0.5 + 0.5 * np.sqrt(1.0 + 4.0 * t * t)
+            beta = (t - 1.0) / (0.5 + 0.5 * np.sqrt(1.0 + 4.0 * t * t))
+            for i in range(m):
+                before[i] = values[i]
+                values[i] = trial[i]
+            quiet = quiet + 1 if relative < tolerance else 0
+            if quiet >= 3 or loss <= enough:
+                state[4] = 1.0
+                break
+        else:
+            t = 1.0
+            beta = 0.0
+            for i in range(m):
+                look[i] = values[i]
+            expand(look, start, home, maps, map_offset, offset, base, theta)
+            propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
+            project(belief, start, home, maps, map_offset, offset, projected)
+            here = loss
+            for i in range(m):
+                gradient[i] = weight[i] * (projected[i] - target[i])
+    state[0] = step
+    state[1] = t
+    state[2] = loss
+    state[3] = done
+
+
+class Descent:
+    """One minimisation of L(p) = Σ weight · (M p - target)² / 2, from `values`.
+
+    Args:
+        tree: the junction tree.
+        base: its flat log-potentials where all λ are 0.
+        home: for each measured marginal the tree clique that holds it.
+        maps: for each the map from that clique's cells to its own.
+        target: for each what its cells should be; the model's cells sum to 1.
+        weight: for each how much.
+        values: for each its λ at first.
+        step: the first step's length; 0: the largest that is safe everywhere.
+        between: called every so often, so that Ctrl-C is heard.
+    """
+
+    def __init__(
+        self,
+        tree: JunctionTree,
+        base: FloatTable,
+        *,
+        home: Sequence[int],
+        maps: Sequence[npt.NDArray[np.int32]],
+        target: Sequence[FloatTable],
+        weight: Sequence[FloatTable],
+        values: Sequence[FloatTable],
+        step: float = 0.0,
+        between: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._tree = tree
+        self._base = base
+        self._home = np.array(home, dtype=np.int64)
+        self._maps = np.concatenate(maps)
+        self._map_offset = _offsets([len(index) for index in maps])
+        self._start = _offsets([table.size for table in target])
+        self._target = np.concatenate([table.reshape(-1) for table in target])
+        self._weight = np.concatenate([table.reshape(-1) for table in weight])
+        self.values = np.concatenate([table.reshape(-1) for table in values])
+        self._before = self.values.copy()
+        # The gradient is Lipschitz in the 1-norm of one clique's marginal with its largest weight.
+        self._safe = 1.0 / float(self._weight.max())
+        self._state = np.array([step or self._safe, 1.0, np.inf, 0.0, 0.0])
+        self._between = between
+
+    @property
+    def loss(self) -> float:
+        """L where the descent stands; infinite before the first step."""
+        return float(self._state[2])
+
+    @property
+    def step(self) -> float:
+        """The last step's length, for a later descent on more measurements."""
+        return max(float(self._state[0]), 1e-9 * self._safe)
+
+    def run(self, steps: int, *, tolerance: float, enough: float) -> bool:
+        """Go on for at most `steps`; whether it ended before.
+
+        Args:
+            steps: at most.
+            tolerance: end after three successive steps that lower the loss by less than this share of it.
+            enough: end where the loss is no larger.
+        """
+        tree, left = self._tree, steps
+        most = max(1, int(_CELLS_A_CALL / (tree.cells + len(self._maps) + 1)))
+        while left > 0:
+            _descend(
+                self.values,
+                self._before,
+                self._target,
+                self._weight,
+                min(left, most),
+                tolerance,
+                enough,
+                self._start,
+                self._home,
+                self._maps,
+                self._map_offset,
+                self._base,
+                tree.parent,
+                tree.offset,
+                tree.separator_offset,
+                tree.down,
+                tree.down_offset,
+                self._state,
+            )
+            self._between()
+            if self._state[4]:
+                return True
+            left -= most
+        return False
+
+    def potentials(self) -> FloatTable:
+        """Flat log-potentials over the tree's cliques where the descent stands."""
+        theta = np.empty_like(self._base)
+        expand(
+            self.values,
+            self._start,
+            self._home,
+            self._maps,
+            self._map_offset,
+            self._tree.offset,
+            self._base,
+            theta,
+        )
+        return theta
+
+    def parts(self) -> list[FloatTable]:
+        """λ of each measured marginal, flat."""
+        return [self.values[a:b].copy() for a, b in zip(self._start[:-1], self._start[1:], strict=True)]
+
+
+def _offsets(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
