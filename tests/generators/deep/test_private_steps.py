@@ -116,6 +116,23 @@ def test_no_unit_moves_a_large_sum_by_more_than_the_bound():
     assert 1.0 / HEADROOM < float((sums[0] - sums[1]).norm()) < HEADROOM
 
 
+def test_others_activations_round_differently_by_less_than_the_headroom():
+    """20,000 units through three layers, in parts of 512: without the first, every part's products are formed for other rows."""
+    net = torch.nn.Sequential(torch.nn.Linear(40, 64), torch.nn.Tanh(), torch.nn.Linear(64, 40))
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.copy_(0.2 * torch.randn(p.shape, generator=generator))
+    x = torch.rand(20_000, 40, generator=generator)
+    sums = []
+    for rows in (x, x[1:]):
+        clipped = ClippedSum(net, 0.1)
+        for part in rows.split(512):
+            clipped.add(lambda part=part: -net(part).log_softmax(dim=1)[:, 0])
+        sums.append(torch.cat([s.flatten() for s in clipped.sums.values()]))
+    assert 0.1 / HEADROOM < float((sums[0] - sums[1]).norm()) < 0.1 * HEADROOM
+
+
 def test_rows_that_nearly_cancel_are_not_taken_for_a_small_gradient():
     """Two rows a unit whose gradients are opposite but for one part in 10,000, against a bound that is smaller than float32 can resolve."""
     net = torch.nn.Linear(5, 3)

@@ -184,7 +184,8 @@ class _Watched:
         for batch in self._batches:
             kept = batch.rows[:, 0] != self._canary
             part = UnitBatch(batch.rows[kept], batch.present[kept])
-            others.add(lambda part=part: REAL_LOSSES(network, rows, part, options))
+            if len(part):
+                others.add(lambda part=part: REAL_LOSSES(network, rows, part, options))
         self._batches.clear()
         alone = UnitBatch(np.zeros((1, 1), dtype=np.int64), np.ones((1, 1), dtype=np.bool_))
         norm = own.add(lambda: REAL_LOSSES(network, CODES[-1:], alone, options))
