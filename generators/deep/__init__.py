@@ -5,6 +5,8 @@
     units        rows by privacy unit, Poisson-sampled batches of units
     clipping     the gradient of each unit, clipped, without writing it down
     stepper      one accounted step after another, and no more of them than were accounted
+    device       where networks are trained, and in what precision
+    room         what does not fit is refused when planned; rows in parts that do
     weights      networks as safetensors
 
 Rules: a network is made of `torch.nn.Linear` and of layers without parameters or memory (what Opacus' validator refuses, such as
