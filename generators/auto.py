@@ -76,7 +76,7 @@ ONE_WAY_ERROR = 0.0115
 COARSE_ERROR = 0.3
 """With more noise than this in an average pair, pairs and triples compete at coarser resolutions too."""
 
-RARE_ERROR, RARE_QUIET = 0.15, 1.0
+RARE_ERROR, RARE_QUIET = 0.1, 1.0
 """With less noise than this in an average pair only levels below 1 σ are merged, not those below 3 σ."""
 
 

@@ -36,10 +36,15 @@ ENOUGH_RUNS = 3
 
 
 def cells(rows: Sequence[Row]) -> list[Row]:
-    """One row for each table, ε and generator: means over the runs of its newest version, their deviation, how many, when, on what load."""
+    """One row for each table, ε and generator: means over the runs of its newest version, their deviation, how many, when, on what load.
+
+    Ours of older code than the newest that was measured anywhere are left out: a table is of one code.
+    """
     groups: dict[tuple[str, float, str], list[Row]] = {}
+    newest_code = {row["generator"]: row["version"] for row in rows if row["table"] != "speeds"}
     for row in rows:
-        if row["table"] != "speeds":
+        ours = row["generator"] in OURS
+        if row["table"] != "speeds" and not (ours and row["version"] != newest_code[row["generator"]]):
             groups.setdefault((row["table"], row["epsilon"], row["generator"]), []).append(row)
     found = []
     for (table, epsilon, generator), several in sorted(groups.items(), key=_place):
