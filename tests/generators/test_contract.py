@@ -18,7 +18,10 @@ from tests.seeded_noise import SeededNoise
 
 BUDGET = Budget(epsilon=2.0, delta=1e-7)
 PRIVATE = [name for name, generator in GENERATORS.items() if generator.private]
-QUICK = {"dp_autoregressive": {"steps": 12, "hidden": 8, "sampling_rate": 0.5}}
+QUICK = {
+    "dp_autoregressive": {"steps": 12, "hidden": 8, "sampling_rate": 0.5},
+    "dp_ctgan": {"steps": 12, "hidden": 8, "critic_hidden": 8, "batch": 64, "sampling_rate": 0.5},
+}
 """Options under which a generator that trains is done in a second; the contract does not ask for quality."""
 
 
