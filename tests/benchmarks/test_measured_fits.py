@@ -18,9 +18,12 @@ def _python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-def test_a_process_that_spends_its_limit_is_stopped():
+def test_a_process_that_spends_its_limit_is_stopped(monkeypatch):
+    """By processor time, on however loaded a machine."""
+    import measured_fits
     from measured_fits import FitError, run_process
 
+    monkeypatch.setattr(measured_fits, "WALL", 200)
     with pytest.raises(FitError, match="not done in") as stopped:
         run_process(_python("while True: pass"), limit=1)
     assert 1.0 <= stopped.value.cpu_seconds < 6.0
@@ -90,6 +93,36 @@ def test_a_cell_is_the_mean_of_the_newest_version():
     assert cell["runs"] == 2
     assert cell["two"] == pytest.approx(0.03)
     assert cell["two_sd"] == pytest.approx(0.02 / 2**0.5)
+
+
+def test_a_table_is_of_one_code():
+    """What older code of ours was measured elsewhere only is left out; peers keep their figures."""
+    from generator_goals import cells
+
+    rows = [
+        _row("auto", 0.5, epsilon=3.0),
+        _row("dpmm mst", 0.3, epsilon=3.0),
+        _row("auto", 0.02, version="b"),
+    ]
+    assert [(c["epsilon"], c["generator"]) for c in cells(rows)] == [(1.0, "auto"), (3.0, "dpmm mst")]
+
+
+@pytest.mark.parametrize(("runs", "behind"), [(3, False), (2, True)])
+def test_mst_s_auc_is_judged_by_standard_errors_where_both_have_runs_enough(runs, behind):
+    """Means .702 and .704, deviations .01: by means behind, by standard errors not."""
+    from generator_goals import cells, goals
+    from goals import reached
+
+    rows = [
+        _row(name, 0.1, run=run, auc=middle + 0.01 * (run - (runs - 1) / 2))
+        for name, middle in (("mst", 0.702), ("mbi mst-lean", 0.704))
+        for run in range(runs)
+    ]
+    (auc,) = (g for g in goals(cells(rows), rows) if "mst auc" in g["name"])
+    assert reached(auc) is not behind
+    clear = [row | {"auc": row["auc"] - 0.1} if row["generator"] == "mst" else row for row in rows]
+    (auc,) = (g for g in goals(cells(clear), clear) if "mst auc" in g["name"])
+    assert not reached(auc)
 
 
 def test_a_peer_that_is_ahead_shows_in_table_and_goals():
