@@ -60,7 +60,8 @@ _WARM = 20
 """Steps over which the learning rates rise; from there they fall along a cosine."""
 
 _FLOOR = 0.05
-_MICROBATCH = 2_048
+_MOST_ROWS = 2_048
+"""Of units' rows, in one pass."""
 
 _ROUNDS = 100
 _CLOSE = 5e-4
@@ -270,7 +271,7 @@ def train(
         # Each row's loss counts 1/most, so that this many units make the mean over rows.
         expected_units=base.fitted.total / most,
         randomness=randomness if randomness is not None else SystemRandomness(),
-        microbatch=max(1, rows_at_once(width, _MICROBATCH) // most),
+        most_rows=rows_at_once(width, _MOST_ROWS),
     )
     public = ClippedSum(critic, recipe.clip)
 

@@ -95,7 +95,7 @@ def train(
         # Rows, not units: no noisy count of units exists. Adam does not mind a constant factor.
         expected_units=base.fitted.total,
         randomness=SystemRandomness(),
-        microbatch=max(1, rows_at_once(network.width, ROWS_AT_ONCE) // base.cost.max_rows_per_unit),
+        most_rows=rows_at_once(network.width, ROWS_AT_ONCE),
     )
     others = [event for event in base.cost.events if event != recipe.event]
     report = Reporter(progress, recipe, others, base.cost.delta, (0.0, 0.97))

@@ -40,7 +40,7 @@ class PrivateStepper:
         units: the private rows, by unit.
         expected_units: a public or noised estimate of the number of units.
         randomness: noise and coins.
-        microbatch: most units in one pass.
+        most_rows: in one pass.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class PrivateStepper:
         *,
         expected_units: float,
         randomness: Randomness,
-        microbatch: int = 2048,
+        most_rows: int = 2048,
     ) -> None:
         self._clipped = ClippedSum(module, recipe.clip)
         self._optimizer = optimizer
@@ -60,7 +60,7 @@ class PrivateStepper:
         self._units = units
         self._expected = max(1.0, recipe.rate * expected_units)
         self._randomness = randomness
-        self._microbatch = microbatch
+        self._most_rows = most_rows
         self.taken = 0
         optimised = {id(p) for group in optimizer.param_groups for p in group["params"]}
         if optimised != {id(p) for p in self._clipped.sums}:
@@ -80,7 +80,7 @@ class PrivateStepper:
             )
         self.taken += 1
         self._clipped.clear()
-        for batch in self._units.batches(self._randomness, self._recipe.rate, self._microbatch):
+        for batch in self._units.batches(self._randomness, self._recipe.rate, self._most_rows):
             self._clipped.add(lambda batch=batch: loss(batch))  # type: ignore[misc]
         sigma = self._recipe.multiplier * self._recipe.clip * HEADROOM
         for parameter, total in self._clipped.sums.items():

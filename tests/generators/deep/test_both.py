@@ -138,7 +138,7 @@ def on_meta(network, losses):
         UnitRows(np.arange(20), 1),
         expected_units=20,
         randomness=SystemRandomness(),
-        microbatch=8,
+        most_rows=8,
     )
     stepper.step(losses)
     assert {p.grad.device.type for p in parameters} == {"meta"}

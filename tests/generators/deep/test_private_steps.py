@@ -229,8 +229,48 @@ def test_a_unit_s_rows_enter_together_up_to_the_bound():
     units = np.array([7, 3, 7, 7, 9, 3])
     (batch,) = UnitRows(units, 2).batches(SystemRandomness(), 1.0, 10)
     members = [set(rows[here].tolist()) for rows, here in zip(batch.rows, batch.present, strict=True)]
-    assert members == [{1, 5}, {0, 2}, {4}]
-    assert batch.rows[2].tolist() == [4, 4]  # a place that is not filled holds no other unit's row
+    assert members == [{4}, {1, 5}, {0, 2}]
+    assert batch.rows[0].tolist() == [4, 4]  # a place that is not filled holds no other unit's row
+
+
+@pytest.mark.parametrize("most", [1, 3, 8, 1_000])
+def test_parts_hold_every_unit_once_and_no_more_places_than_asked(most):
+    units = np.random.default_rng(1).integers(0, 40, 150)
+    seen = []
+    for batch in UnitRows(units, 4).batches(SystemRandomness(), 1.0, most):
+        assert batch.rows.size <= most or len(batch) == 1
+        for rows, here in zip(batch.rows, batch.present, strict=True):
+            (unit,) = set(units[rows].tolist())
+            seen.append(unit)
+            assert len(set(rows[here].tolist())) == here.sum() == min(4, (units == unit).sum())
+    assert sorted(seen) == sorted(set(units.tolist()))
+
+
+def test_parts_do_not_matter_to_the_sum():
+    """Units of 1 to 4 rows: one part, many parts, and one backward pass a unit give the same clipped sum."""
+    units = np.random.default_rng(1).integers(0, 40, 90)
+    x = torch.from_numpy(np.random.default_rng(2).normal(size=(90, 5))).float()
+    rows, net = UnitRows(units, 4), network()
+
+    def loss(batch):
+        return ((net(x[torch.from_numpy(batch.rows)]) ** 3).sum(dim=2) * torch.from_numpy(batch.present)).sum(
+            dim=1
+        )
+
+    sums = []
+    for most in (1, 7, 1_000):
+        clipped = ClippedSum(net, 300.0)
+        for batch in rows.batches(SystemRandomness(), 1.0, most):
+            clipped.add(lambda batch=batch: loss(batch))
+        sums.append(torch.cat([s.flatten() for s in clipped.sums.values()]))
+    assert torch.allclose(sums[0], sums[2], rtol=1e-4, atol=1e-3)
+    assert torch.allclose(sums[1], sums[2], rtol=1e-4, atol=1e-3)
+
+
+def test_a_bound_far_above_what_units_have_takes_no_room():
+    """A declared bound of a million rows; units have two. An index by bound would hold 10⁹ places."""
+    (batch,) = UnitRows(np.repeat(np.arange(1_000), 2), 1_000_000).batches(SystemRandomness(), 1.0, 10_000)
+    assert batch.rows.shape == (1_000, 2)
 
 
 def test_units_enter_at_the_accounted_rate_and_independently():
