@@ -109,7 +109,7 @@ def line(row: dict) -> str:
         return f"{head} {row['failed']} |"
     return (
         f"{head} {row['one']:.4f} | {row['two']:.4f} | {row['three']:.4f} | {row['auc']:.3f} |"
-        f" {row['cpu_seconds']:.0f} | {row['peak_mib']:.0f} |"
+        f" {row['cpu_seconds']:.0f} | {row['peak_mib']:.0f} | {row.get('runs', 1)} |"
     )
 
 
@@ -248,7 +248,7 @@ def main() -> None:
         measure(arguments)
     cells = table_of(RESULTS.rows())
     print(
-        "\n| table | ε | generator | 1-way | 2-way | 3-way | AUC | s | MiB |\n|---|---|---|---|---|---|---|---|---|"
+        "\n| table | ε | generator | 1-way | 2-way | 3-way | AUC | s | MiB | fits |\n|---|---|---|---|---|---|---|---|---|---|"
     )
     print("\n".join(map(line, cells)))
     write("deep", {"goals": goals(cells), "cells": cells})
