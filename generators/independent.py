@@ -10,6 +10,7 @@ from generators.core.compress import Compression
 from generators.core.domain import StructuralZeros
 from generators.core.inference import fit
 from generators.core.measurer import Measurer, gaussian_sigma
+from generators.core.shrinking import shrunk
 from generators.core.views import full_view
 from generators.fitter import Assignment, Outcome
 from release.protocols import Progress
@@ -57,6 +58,7 @@ class IndependentFitter:
             measurer.measure(full_view(clique), self.sigma, "measure 1-way") for clique in cliques
         )
         progress(0.5, f"{len(cliques)} one-way marginals measured")
+        measurements = shrunk(measurements)
         fitted = fit(measurer.views, measurements, zeros)
         progress(1.0, f"{len(measurements)} marginals fitted")
         return Outcome(

@@ -13,6 +13,7 @@ from generators.core.compress import Compression
 from generators.core.domain import Domain, StructuralZeros
 from generators.core.inference import Fitted, Measurement, combine, fit, total_of
 from generators.core.measurer import Measurer
+from generators.core.shrinking import shrunk
 from generators.core.views import Views, full_view
 from release.errors import PlanError
 
@@ -43,7 +44,7 @@ def measure_one_way(
     rare: Callable[[Domain, float], float] = lambda _domain, _total: RARE,
     again: Callable[[Domain, float], float | None] = lambda _domain, _total: None,
 ) -> Beginning:
-    """Measure every attribute's marginal, merge rare levels, and fit the model of these and the structural zeros.
+    """Measure every attribute's marginal, draw blurred counts to their mean, merge rare levels, and fit the model of these and the structural zeros.
 
     Args:
         measurer: of the full domain.
@@ -69,6 +70,7 @@ def measure_one_way(
     total = total_of(measured)
     if (second := again(full, total)) is not None:
         measured += [measurer.measure(m.view, second, "measure 1-way again") for m in measured]
+    measured = shrunk(measured)
     independent = fit(full_views, measured)
     kept = frozenset(a for factor in zeros for a in factor.clique)
     one_way = independent.one_way()
