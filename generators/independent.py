@@ -54,11 +54,9 @@ class IndependentFitter:
     def fit(self, measurer: Measurer, zeros: Sequence[StructuralZeros], progress: Progress) -> Outcome:
         cliques = [(attribute,) for attribute in range(len(measurer.domain))]
         measurer.prepare(cliques)
-        measurements = tuple(
-            measurer.measure(full_view(clique), self.sigma, "measure 1-way") for clique in cliques
-        )
+        measured = [measurer.measure(full_view(clique), self.sigma, "measure 1-way") for clique in cliques]
         progress(0.5, f"{len(cliques)} one-way marginals measured")
-        measurements = shrunk(measurements)
+        measurements = tuple(shrunk(measured))
         fitted = fit(measurer.views, measurements, zeros)
         progress(1.0, f"{len(measurements)} marginals fitted")
         return Outcome(
