@@ -84,10 +84,13 @@ ATTACK_OF_RULE = {
     "membership": "membership",
     "membership-vulnerable": "membership",
     "singling-out": "singling_out",
+    "singling-out-alarm": "singling_out",
+    "singling-out-reach": "singling_out",
     "linkability": "linkability",
     "inference": "inference",
     "inference-alarm": "inference",
     "qi-linkage": "qi_linkage",
+    "subgroup-alarm": "qi_linkage",
 }
 """Which attack stands behind which rule of the built-in tiers."""
 
