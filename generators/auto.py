@@ -65,7 +65,7 @@ class Shares:
     target: float = 1.8
     target_share: float = 1.2
     rounds: int = 0
-    turns: int = 16
+    turns: int = 32
     coarse: bool | None = None
     cells: float = 3e5
 

@@ -49,7 +49,9 @@ def version(generator: str) -> str:
     if generator in PEERS:
         return PINS[PEERS[generator].library][0]
     digest = hashlib.sha256()
-    family = [*CODED, "fitter"]
+    # `auto` is `wide` above a number of attributes that stands in `aim`.
+    method = RAW.get(generator, generator)
+    family = ["fitter", *(("auto", "aim", "wide") if method == "auto" else (method,))]
     if generator in RAW:
         family += ["family", "groundwork", "model"]
     for path in sorted(
