@@ -250,10 +250,27 @@ def test_widening_an_interval_never_turns_no_into_yes(tier, data):
     if (item.probe, item.metric) in {
         ("inference", "excess_risk"),
         ("qi_linkage", "worst_subgroup_excess_risk"),
+        ("singling_out", "worst_family_excess_risk"),
         ("one_run_epsilon", "epsilon_lower_bound"),
     }:
         return  # alarms look at the optimistic end alone: a wider interval rings later, by design
     assert narrow.releasable or not wide.releasable
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_tier_asks_for_the_controls_of_the_audit(tier):
+    """An audit that never had a planted leak to refute the claim with proves nothing by its silence."""
+
+    def ruling(controls):
+        verdict = judge(TIERS[tier], evidence(*GOOD_FIGURES, controls=controls))
+        return {finding.rule: finding.ruling for finding in verdict.findings}["empirical-epsilon"]
+
+    others = tuple(control for control in GOOD_CONTROLS if control.probe != "one_run_epsilon")
+    own = tuple(control for control in GOOD_CONTROLS if control.probe == "one_run_epsilon")
+    missed = tuple(dataclasses.replace(control, passed=False) for control in own)
+    assert ruling(GOOD_CONTROLS) is Ruling.MET
+    assert ruling(others) is Ruling.UNPROVEN
+    assert ruling(others + missed) is Ruling.INVALID
 
 
 # ---------------------------------------------------------------------------------------------- contract of the registry
