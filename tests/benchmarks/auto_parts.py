@@ -2,6 +2,7 @@
 
     python tests/benchmarks/auto_parts.py                              Adult at ε = 1, 6 runs
     … --tables credit-default bank-marketing --epsilons 0.1 1 --runs 8
+    … --ways "as it is" "rare levels are not merged"                   some of them
 
 Scoring, bins and δ as in `bench_generators`; the noise is real, so that runs differ: the standard error stands beside each mean.
 """
@@ -83,6 +84,7 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=["adult"], choices=list(FILES))
     parser.add_argument("--epsilons", nargs="+", type=float, default=[1.0])
     parser.add_argument("--runs", type=int, default=6)
+    parser.add_argument("--ways", nargs="+", default=[*WAYS, *ELSEWHERE], choices=[*WAYS, *ELSEWHERE])
     arguments = parser.parse_args()
     for name in arguments.tables:
         table = load(name)
@@ -90,6 +92,8 @@ def main() -> None:
             rho = rho_for(epsilon, 1e-9)
             print(f"{name}, ε = {epsilon:g}")
             for label, changes in WAYS.items():
+                if label not in arguments.ways:
+                    continue
                 outcomes = [fitted(table, rho, changes) for _ in range(arguments.runs)]
                 report(label, [scored(table, outcome, thinned=True) for outcome in outcomes])
                 if not changes:
@@ -97,6 +101,8 @@ def main() -> None:
                         "the same fits, rows not thinned", [scored(table, o, thinned=False) for o in outcomes]
                     )
             for label, (module, constant, value) in ELSEWHERE.items():
+                if label not in arguments.ways:
+                    continue
                 usual = getattr(module, constant)
                 setattr(module, constant, value)
                 outcomes = [fitted(table, rho, {}) for _ in range(arguments.runs)]
