@@ -4,7 +4,8 @@ R is a rate per guess. Guesses that hit nobody pull it down, and a release may h
 account numbers gives thousands of unique values, and what another column gives away drowns among them. So R is also taken of
 each family of predicates by itself: those on one column, those of one width, those that do without one column; the surest is
 reported, its ends jointly over all families (Bonferroni). And people are counted: what share of the members does at least one
-predicate single out, beyond the controls' share? Guesses that hit nobody leave that share as it is, wherever they stand.
+predicate single out, beyond the controls' share? Guesses that hit nobody do not lower that share, but for the number of predicates
+asked at most: what made-up columns take of it is not asked of the others.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class Family:
 
 
 def families(asked: Queries, names: Sequence[str]) -> list[Family]:
-    """All predicates, and the families of at least `FEWEST`: one column or width, and without each column."""
+    """The families of at least `FEWEST`: one column or width, and without each column; all predicates where there is none."""
     width = (asked.columns >= 0).sum(axis=1)
     found = [Family(name=EVERYTHING, which=np.ones(len(asked), bool))]
     if asked.columns.shape[1] > 1:

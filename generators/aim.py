@@ -129,7 +129,7 @@ class AimFitter:
             number = contest.choose(range(len(here)), epsilon, "choose marginal")
             view = here[number]
             measurements.append(measurer.measure(view, sigma, "measure marginal"))
-            # To its end: annealing asks how much the measurement taught, and a fit that stops at the noise level would say nothing.
+            # Not ended at the noise level: annealing asks how much the measurement taught, and such a fit would say nothing.
             fitted = fit(begin.views, measurements, zeros, start=fitted, iterations=ROUND_STEPS)
             found = fitted.marginal(view.clique)
             learnt = (

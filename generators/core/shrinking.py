@@ -1,9 +1,9 @@
-"""One-way counts drawn towards their mean by as much as their noise calls for (James & Stein 1961; Efron & Morris 1973).
+"""One-way counts drawn towards their mean by as much as their noise calls for (James & Stein 1961; Efron & Morris 1971, 1972).
 
 Where a column's levels hold about the same (quantile bins) or the noise is as large as what differs between them, most of what
-differs is noise. The positive part of 1 - (k - 3) σ² / Σ (count - mean)² is kept of every difference: for k ≥ 4 levels the
-expected squared error is then never larger, whatever the column is, and counts that stand clear of their noise stay as they are.
-Post-processing of measured values.
+differs is noise. The positive part of 1 - (k - 3) σ² / Σ (count - mean)² is kept of every difference, but no count is moved further than
+its σ: without that limit the column as a whole would be nearer the truth on average and one level that stands out alone would pay for it
+(Efron and Morris' limited translation). The sum stays as it is. Post-processing of measured values.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
+from generators.core.domain import FloatTable
 from generators.core.inference import Measurement, combine
 
 _CLEAR = 0.99
@@ -32,6 +34,15 @@ def shrunk(measured: Sequence[Measurement]) -> list[Measurement]:
         if counts.size < 4 or kept > _CLEAR:
             found += [m for m in measured if m.view == view]
             continue
-        drawn = np.rint(counts.mean() + max(kept, 0.0) * apart).astype(np.int64)
-        found.append(Measurement(view, drawn, variance**0.5))
+        sigma = variance**0.5
+        moved = np.clip((max(kept, 0.0) - 1.0) * apart, -sigma, sigma)
+        found.append(Measurement(view, _whole(counts + moved - moved.mean()), sigma))
     return found
+
+
+def _whole(counts: FloatTable) -> npt.NDArray[np.int64]:
+    """Whole counts of the same rounded sum: what is left over goes to the largest remainders."""
+    whole = np.floor(counts).astype(np.int64)
+    order = np.argsort(whole - counts, kind="stable")
+    whole[order[: int(np.rint(counts.sum())) - int(whole.sum())]] += 1
+    return whole

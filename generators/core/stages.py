@@ -70,11 +70,12 @@ def measure_one_way(
     total = total_of(measured)
     if (second := again(full, total)) is not None:
         measured += [measurer.measure(m.view, second, "measure 1-way again") for m in measured]
+    # What is rare is asked of the counts as they were measured: drawn to their mean, all levels of a blurred column could be rare, or none.
+    means = [(mean, 1.0 / math.sqrt(float(precision.flat[0]))) for _, mean, precision in combine(measured)]
     measured = shrunk(measured)
     independent = fit(full_views, measured)
     kept = frozenset(a for factor in zeros for a in factor.clique)
     one_way = independent.one_way()
-    means = [(mean, 1.0 / math.sqrt(float(precision.flat[0]))) for _, mean, precision in combine(measured)]
     compression = Compression.of(means, one_way, full, kept, rare(full, total))
     folded = [compression.fold(m) for m in measured]
     views = Views.of(

@@ -27,7 +27,7 @@ import numpy.typing as npt
 from generators.core.sampling import sample
 from generators.core.thinning import draw
 from generators.deep.clipping import ClippedSum
-from generators.deep.device import Device, mixed_precision
+from generators.deep.device import Device
 from generators.deep.randomness import Randomness, SystemRandomness
 from generators.deep.recipe import SgdRecipe
 from generators.deep.room import rows_at_once
@@ -166,10 +166,9 @@ class Refiner:
         layers: Any = self.module
         x = self.onehot(base_rows)
         z = torch.randn(len(x), LATENT, generator=generator, device=x.device)
-        with mixed_precision(x.device):
-            h = torch.relu(layers["first"](torch.cat([x, z], dim=1)))
-            h = h + torch.relu(layers["second"](h))
-            moved = layers["out"](h).float()
+        h = torch.relu(layers["first"](torch.cat([x, z], dim=1)))
+        h = h + torch.relu(layers["second"](h))
+        moved = layers["out"](h)
         begin = torch.log((1.0 - self.spread) * x + self.spread * self.buffer("one_way"))
         found: torch.Tensor = begin + self.buffer("shift") + moved
         return found
@@ -276,9 +275,8 @@ def train(
     public = ClippedSum(critic, recipe.clip)
 
     def looks(x: torch.Tensor) -> torch.Tensor:
-        with mixed_precision(device):
-            found: torch.Tensor = critic(x).squeeze(-1)
-        return found.float()
+        found: torch.Tensor = critic(x).squeeze(-1)
+        return found
 
     def losses(batch: UnitBatch) -> torch.Tensor:
         x = refiner.onehot(private[torch.from_numpy(batch.rows).to(device)])

@@ -15,7 +15,7 @@ import numpy as np
 
 from generators.deep.backbone import Backbone, IntArray
 from generators.deep.calibration import calibrate
-from generators.deep.device import Device, mixed_precision
+from generators.deep.device import Device
 from generators.deep.network import Network
 from generators.deep.randomness import SystemRandomness
 from generators.deep.recipe import SgdRecipe
@@ -130,11 +130,9 @@ def unit_losses(network: Network, rows: IntArray, batch: UnitBatch, options: ArO
     device = network.device
     levels = torch.from_numpy(codes).to(device)
     x = network.one_hot(levels)
-    with mixed_precision(device):
-        # First axis units, second their rows: see `ClippedSum.add`.
-        stacked = x.view(units, width, -1)
-        residual = network.residual(stacked).view(len(codes), -1).float()
-        head = network.head(stacked).view(len(codes), -1).float() if network.target is not None else None
+    stacked = x.view(units, width, -1)  # first axis units, second their rows: see `ClippedSum.add`
+    residual = network.residual(stacked).view(len(codes), -1)
+    head = network.head(stacked).view(len(codes), -1) if network.target is not None else None
     logits = residual + torch.from_numpy(known.astype(np.float32)).to(device)
     losses = torch.zeros(len(codes), device=device)
     for attribute in range(d):

@@ -1,21 +1,17 @@
-"""Where the networks of the family are trained: one option, `device`, for all of them.
+"""Where the networks of the family are trained: one option, `device`, for all of them, and one precision, float32, on any.
 
-Mixed precision follows from the device and from nothing else: bfloat16 on CUDA, none on the processor. It is the forward and backward passes'
-alone. What privacy rests on (norms, clipping, sums, noise: `clipping`, `stepper`) is float64 on either, and takes activations and
-gradients as they come out of those passes, so that less precision changes which gradient is clipped, never how far.
+No mixed precision, and no TF32. Units are clipped each by its own norm, but the passes of a part of a step are one matrix product: where its
+shape changes, others' activations round differently, and that moves the sum too. In float32 it is 1e-7 of the clipping bound, for
+which the noise has headroom (`clipping.HEADROOM`). In bfloat16 it could be several thousandths, for which it has none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from release.errors import PlanError
-
-if TYPE_CHECKING:
-    import torch
 
 
 class Device(StrEnum):
@@ -41,11 +37,9 @@ def device_of(options: Mapping[str, Any]) -> Device:
                 "option device is cuda, and torch sees none here",
                 mend="set device: cpu, or plan where there is a CUDA device and a torch that is built for it",
             )
+        if torch.get_float32_matmul_precision() != "highest" or torch.is_autocast_enabled("cuda"):
+            raise PlanError(
+                "torch is set to reduced precision on CUDA, and the noise has no headroom for its rounding",
+                mend='leave torch.set_float32_matmul_precision at "highest", and plan outside of autocast',
+            )
     return device
-
-
-def mixed_precision(device: torch.device) -> AbstractContextManager[Any]:
-    """The context of a forward pass on this device."""
-    import torch
-
-    return torch.autocast("cuda", torch.bfloat16) if device.type == "cuda" else nullcontext()

@@ -13,7 +13,7 @@ from generators import get
 from generators.deep import calibration, room
 from generators.deep.adversary import Refiner, discriminator
 from generators.deep.autoregressive import ArOptions, unit_losses
-from generators.deep.device import Device, mixed_precision
+from generators.deep.device import Device
 from generators.deep.network import Network
 from generators.deep.randomness import SystemRandomness
 from generators.deep.recipe import SgdRecipe
@@ -122,10 +122,18 @@ def test_the_device_is_checked_when_planned(name, monkeypatch):
     assert json.loads(json.dumps(planned(device="cuda").describe()))["training"]["device"] == "cuda"
 
 
-def test_the_processor_trains_in_full_precision():
-    with mixed_precision(torch.device("cpu")):
-        assert not torch.is_autocast_enabled("cpu")
-        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.float32
+@pytest.mark.parametrize("name", BOTH)
+def test_reduced_precision_on_cuda_is_refused(name, monkeypatch):
+    """The noise has headroom for float32's rounding of others, not for that of bfloat16 or TF32."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    options = QUICK | {"device": "cuda"}
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    with pytest.raises(PlanError, match="reduced precision"):
+        get(name).plan(SCHEMA, BUDGET, options=options)
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "highest")
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: device == "cuda")
+    with pytest.raises(PlanError, match="reduced precision"):
+        get(name).plan(SCHEMA, BUDGET, options=options)
 
 
 def on_meta(network, losses):
