@@ -11,6 +11,7 @@ import datetime as dt
 import json
 import os
 import resource
+import signal
 import subprocess
 import tempfile
 import time
@@ -88,7 +89,7 @@ def run_process(command: Sequence[object], *, limit: float, env: dict[str, str] 
         took = time.monotonic() - start
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        if cpu > limit:
+        if cpu > limit or process.returncode == -signal.SIGXCPU:
             raise FitError(
                 f"not done in {limit:.0f} s of processor time ({peak:.0f} MiB by then)", cpu_seconds=cpu
             )
