@@ -1,10 +1,8 @@
 """Singling out: predicates that fit exactly one unit of the release, do they fit exactly one real person?
 
-Univariate predicates are extreme and unique values of one column; multivariate ones are conjunctions over 3, 5, 8 or
-half of the columns of a random synthetic row (in a large release three columns isolate hardly anybody), numbers as "at least" above the median and "at most" below (the query generators of anonymeter,
-2211.10459, Cohen and Nissim 1904.06009). Each is tried on member and control tables of equal numbers of units: unequal
-ones bias the excess. Where the whole release gives hardly any predicates, samples of it of the arms' size give
-more: a predicate that isolates in 2,000 units need not isolate in 50,000. R rests on the predicates really made, counted as
+Univariate and multivariate ones (`attacks.predicates`; 2211.10459, Cohen and Nissim 1904.06009). Each is tried on member and
+control tables of equal numbers of units: unequal ones bias the excess. Where the whole release gives hardly any predicates,
+samples of it of the arms' size give more: a predicate that isolates in 2,000 units need not isolate in 50,000. R rests on the predicates really made, counted as
 fewer where many of them hit the same unit. Beside it stand the R of the worst family of predicates, and the share of people whom
 any of them singles out: guesses that hit nobody hide a leak in the one, and not in the others (`attacks.singled`).
 """

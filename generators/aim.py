@@ -34,7 +34,7 @@ TREE_CELLS = 1e6
 _MEASURE = 0.9
 """Share of a round's ρ that measures; the rest chooses (the paper's)."""
 
-ROUND_STEPS = 40
+_ROUND_STEPS = 40
 """Of inference between rounds, each from the fit before."""
 
 _ROUNDS_PER_ATTRIBUTE = 3.5
@@ -130,7 +130,7 @@ class AimFitter:
             view = here[number]
             measurements.append(measurer.measure(view, sigma, "measure marginal"))
             # Not ended at the noise level: annealing asks how much the measurement taught, and such a fit would say nothing.
-            fitted = fit(begin.views, measurements, zeros, start=fitted, iterations=ROUND_STEPS)
+            fitted = fit(begin.views, measurements, zeros, start=fitted, iterations=_ROUND_STEPS)
             found = fitted.marginal(view.clique)
             learnt = (
                 0.0 if found is None else float(np.abs(found * fitted.total - estimates[view.clique]).sum())

@@ -198,13 +198,13 @@ class _Refinement:
         self.rng = begin.measurer.generator()
 
     def run(self) -> Fitted:
-        self._settle()
+        self._size_up()
         self._connect()
         self._explore()
         self._consolidate()
         return self.fitted
 
-    def _settle(self) -> None:
+    def _size_up(self) -> None:
         """Rounds and resolution, by how large the noise is beside the counts."""
         shares = self.shares
         noise = self.plan.pair_error(self.domain, self.fitted.total)

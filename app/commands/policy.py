@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,10 +87,8 @@ def show_command(
     from release.canonical import to_json
 
     root = find(workspace)
-    published = Workspace.open(root).registry.policies.all() if root else ()
-    document = next((p.document for p in published if p.terms.name == policy), None) or policy_document(
-        policy
-    )
+    published = _named(Workspace.open(root).registry.policies.all(), policy) if root else None
+    document = published.document if published else policy_document(policy)
     terms = wiring.judge().terms(document)
     if as_json:
         show({"terms": to_json(terms), "document": document}, lambda: "", as_json=True)
@@ -166,7 +165,7 @@ def diff(policy: PolicyArgument, workspace: WorkspaceOption = None, as_json: Jso
 
     place = open_workspace(workspace)
     new = _waiting(place, policy)
-    old = next((p for p in place.registry.policies.all() if p.terms.name == policy), None)
+    old = _named(place.registry.policies.all(), policy)
     lines = list(
         unified_diff(
             old.document.splitlines() if old else [],
@@ -260,13 +259,17 @@ def _approvals(terms: PolicyTerms) -> str:
     return f"{terms.approvals}" + (" + policy owner" if terms.owner_approval else "")
 
 
+def _named(policies: Iterable[PublishedPolicy], name: str) -> PublishedPolicy | None:
+    return next((policy for policy in policies if policy.terms.name == name), None)
+
+
 def _waiting(place: Workspace, policy: str) -> PublishedPolicy:
     """The version of that name that waits. Raises InputError where none does."""
     from release.errors import InputError
 
-    for found in place.registry.policies.waiting():
-        if found.terms.name == policy:
-            return found
-    raise InputError(
-        f'no version of "{policy}" waits for a policy owner', mend="sluice policy list shows which do"
-    )
+    found = _named(place.registry.policies.waiting(), policy)
+    if found is None:
+        raise InputError(
+            f'no version of "{policy}" waits for a policy owner', mend="sluice policy list shows which do"
+        )
+    return found

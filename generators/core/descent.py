@@ -170,8 +170,9 @@ def _descend(
     if loss <= enough:
         state[4] = 1.0
         rounds = 0
+    known = beta == 0.0  # the slope at `look`
     while done < rounds:
-        if beta > 0.0:
+        if not known:
             for i in range(m):
                 look[i] = values[i] + beta * (values[i] - before[i])
             expand(look, start, home, maps, map_offset, offset, base, theta)
@@ -181,6 +182,7 @@ def _descend(
             for i in range(m):
                 gradient[i] = weight[i] * (projected[i] - target[i])
                 here += 0.5 * gradient[i] * (projected[i] - target[i])
+        known = False
         while done < rounds:
             done += 1
             for i in range(m):
@@ -216,14 +218,6 @@ def _descend(
         else:
             t = 1.0
             beta = 0.0
-            for i in range(m):
-                look[i] = values[i]
-            expand(look, start, home, maps, map_offset, offset, base, theta)
-            propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
-            project(belief, start, home, maps, map_offset, offset, projected)
-            here = loss
-            for i in range(m):
-                gradient[i] = weight[i] * (projected[i] - target[i])
     state[0] = step
     state[1] = t
     state[2] = loss

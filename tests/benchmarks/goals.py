@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-FOLDER = Path(__file__).resolve().parents[2] / ".bench"
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / ".bench"
 
 
 def goal(
@@ -27,10 +28,13 @@ def write(name: str, document: dict[str, Any], target: Path | None = None) -> No
     place = target or FOLDER / f"{name}.json"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(json.dumps(document, indent=1), encoding="utf-8")
+    shown = (
+        place.relative_to(ROOT) if place.is_relative_to(ROOT) else place
+    )  # output ends up in docs: no machine's paths
     for row in document["goals"]:
         peer = "" if row["peer"] is None else f", best peer {row['peer']:.4g}"
         print(
             f"  {'reached' if reached(row) else 'MISSED '}  {row['name']}: {row['ours']:.4g}"
             f" (goal: {row['goal']:.4g} or {row['better']}{peer})"
         )
-    print(f"{sum(map(reached, document['goals']))} of {len(document['goals'])} goals reached; {place}")
+    print(f"{sum(map(reached, document['goals']))} of {len(document['goals'])} goals reached; {shown}")
