@@ -15,6 +15,7 @@ import numpy.typing as npt
 from generators.core.domain import FloatTable
 from generators.core.jit import fast_exp, kernel
 from generators.core.junction import JunctionTree
+from generators.core.routes import Routes
 
 _CELLS_A_CALL = 2.5e7
 """Cells that one call of the kernel may go through, some 0.1 s: between two calls Ctrl-C is heard."""
@@ -89,28 +90,44 @@ def propagate(
 
 @kernel
 def expand(
-    values: Any, start: Any, home: Any, maps: Any, map_offset: Any, offset: Any, base: Any, theta: Any
+    values: Any,
+    start: Any,
+    source: Any,
+    maps: Any,
+    map_offset: Any,
+    offset: Any,
+    base: Any,
+    summed: Any,
+    theta: Any,
 ) -> None:
-    """Sum up theta = base + Σ_i λ_i expanded to the tree clique that holds marginal i."""
+    """Sum up theta = base + Σ_i λ_i expanded to the tree's cliques, on the way of `routes.Routes`; `summed` is scratch like `values`."""
     for i in range(theta.shape[0]):
         theta[i] = base[i]
-    for m in range(home.shape[0]):
-        table = theta[offset[home[m]] : offset[home[m] + 1]]
+    for i in range(summed.shape[0]):
+        summed[i] = values[i]
+    for m in range(source.shape[0] - 1, -1, -1):
+        vector = summed[start[m] : start[m + 1]]
         index = maps[map_offset[m] : map_offset[m + 1]]
-        vector = values[start[m] : start[m + 1]]
+        if source[m] >= 0:
+            table = theta[offset[source[m]] : offset[source[m] + 1]]
+        else:
+            table = summed[start[-1 - source[m]] : start[-source[m]]]
         for i in range(table.shape[0]):
             table[i] += vector[index[i]]
 
 
 @kernel
-def project(belief: Any, start: Any, home: Any, maps: Any, map_offset: Any, offset: Any, out: Any) -> None:
-    """Write into `out` the marginals M_i of the beliefs."""
+def project(belief: Any, start: Any, source: Any, maps: Any, map_offset: Any, offset: Any, out: Any) -> None:
+    """Write into `out` the marginals M_i of the beliefs, on the same way."""
     for i in range(out.shape[0]):
         out[i] = 0.0
-    for m in range(home.shape[0]):
-        table = belief[offset[home[m]] : offset[home[m] + 1]]
-        index = maps[map_offset[m] : map_offset[m + 1]]
+    for m in range(source.shape[0]):
         vector = out[start[m] : start[m + 1]]
+        index = maps[map_offset[m] : map_offset[m + 1]]
+        if source[m] >= 0:
+            table = belief[offset[source[m]] : offset[source[m] + 1]]
+        else:
+            table = out[start[-1 - source[m]] : start[-source[m]]]
         for i in range(table.shape[0]):
             vector[index[i]] += table[i]
 
@@ -125,7 +142,7 @@ def _descend(
     tolerance: float,
     enough: float,
     start: Any,
-    home: Any,
+    source: Any,
     maps: Any,
     map_offset: Any,
     base: Any,
@@ -152,10 +169,11 @@ def _descend(
     look = values.copy()
     trial = np.empty(m)
     fresh = np.empty(m)
+    summed = np.empty(m)
     step, t = state[0], state[1]
-    expand(values, start, home, maps, map_offset, offset, base, theta)
+    expand(values, start, source, maps, map_offset, offset, base, summed, theta)
     propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
-    project(belief, start, home, maps, map_offset, offset, projected)
+    project(belief, start, source, maps, map_offset, offset, projected)
     loss = 0.0
     for i in range(m):
         gradient[i] = weight[i] * (projected[i] - target[i])
@@ -175,9 +193,9 @@ def _descend(
         if not known:
             for i in range(m):
                 look[i] = values[i] + beta * (values[i] - before[i])
-            expand(look, start, home, maps, map_offset, offset, base, theta)
+            expand(look, start, source, maps, map_offset, offset, base, summed, theta)
             propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
-            project(belief, start, home, maps, map_offset, offset, projected)
+            project(belief, start, source, maps, map_offset, offset, projected)
             here = 0.0
             for i in range(m):
                 gradient[i] = weight[i] * (projected[i] - target[i])
@@ -187,9 +205,9 @@ def _descend(
             done += 1
             for i in range(m):
                 trial[i] = look[i] - step * gradient[i]
-            expand(trial, start, home, maps, map_offset, offset, base, theta)
+            expand(trial, start, source, maps, map_offset, offset, base, summed, theta)
             propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
-            project(belief, start, home, maps, map_offset, offset, fresh)
+            project(belief, start, source, maps, map_offset, offset, fresh)
             now = 0.0
             slope = 0.0
             for i in range(m):
@@ -230,8 +248,7 @@ class Descent:
     Args:
         tree: the junction tree.
         base: its flat log-potentials where all λ are 0.
-        home: for each measured marginal the tree clique that holds it.
-        maps: for each the map from that clique's cells to its own.
+        routes: to the measured marginals' tables.
         target: for each what its cells should be; the model's cells sum to 1.
         weight: for each how much.
         values: for each its λ at first.
@@ -244,8 +261,7 @@ class Descent:
         tree: JunctionTree,
         base: FloatTable,
         *,
-        home: Sequence[int],
-        maps: Sequence[npt.NDArray[np.int32]],
+        routes: Routes,
         target: Sequence[FloatTable],
         weight: Sequence[FloatTable],
         values: Sequence[FloatTable],
@@ -254,13 +270,15 @@ class Descent:
     ) -> None:
         self._tree = tree
         self._base = base
-        self._home = np.array(home, dtype=np.int64)
-        self._maps = np.concatenate(maps)
-        self._map_offset = _offsets([len(index) for index in maps])
-        self._start = _offsets([table.size for table in target])
-        self._target = np.concatenate([table.reshape(-1) for table in target])
-        self._weight = np.concatenate([table.reshape(-1) for table in weight])
-        self.values = np.concatenate([table.reshape(-1) for table in values])
+        self._places = routes.places
+        self._source = np.array(routes.sources, dtype=np.int64)
+        self._maps = np.concatenate(routes.maps)
+        self._map_offset = _offsets([len(index) for index in routes.maps])
+        self._start = _offsets(routes.cells)
+        self._target = self._spread(target)
+        # Tables that are on the way only weigh nothing, so that their λ stay 0.
+        self._weight = self._spread(weight)
+        self.values = self._spread(values)
         self._before = self.values.copy()
         # The gradient is Lipschitz in the 1-norm of one clique's marginal with its largest weight.
         self._safe = 1.0 / float(self._weight.max())
@@ -297,7 +315,7 @@ class Descent:
                 tolerance,
                 enough,
                 self._start,
-                self._home,
+                self._source,
                 self._maps,
                 self._map_offset,
                 self._base,
@@ -320,18 +338,26 @@ class Descent:
         expand(
             self.values,
             self._start,
-            self._home,
+            self._source,
             self._maps,
             self._map_offset,
             self._tree.offset,
             self._base,
+            np.empty_like(self.values),
             theta,
         )
         return theta
 
     def parts(self) -> list[FloatTable]:
         """λ of each measured marginal, flat."""
-        return [self.values[a:b].copy() for a, b in zip(self._start[:-1], self._start[1:], strict=True)]
+        return [self.values[self._start[n] : self._start[n + 1]].copy() for n in self._places]
+
+    def _spread(self, tables: Sequence[FloatTable]) -> FloatTable:
+        """One flat vector over all tables of the routes, 0 in those that are on the way only."""
+        flat = np.zeros(int(self._start[-1]))
+        for place, table in zip(self._places, tables, strict=True):
+            flat[self._start[place] : self._start[place + 1]] = table.reshape(-1)
+        return flat
 
 
 def _offsets(lengths: Sequence[int]) -> npt.NDArray[np.int64]:

@@ -18,6 +18,7 @@ from generators.core.descent import Descent
 from generators.core.descent import propagate as pass_messages
 from generators.core.domain import Clique, FloatTable, StructuralZeros
 from generators.core.junction import JunctionTree, build
+from generators.core.routes import plan_routes
 from generators.core.views import View, Views
 
 IMPOSSIBLE = -1e30
@@ -28,6 +29,9 @@ EXCESS = 0.2
 
 ROUND_LOSS, ROUND_STEPS = 0.7, 120
 """A fit between rounds ends at this share of the noise level, or after so many steps: the scores of the next round need no more."""
+
+_ROUND_CELLS, _LEAST_ROUND_STEPS = 1.2e7, 40
+"""And in a tree of more than 100,000 cells it makes only as many steps as go through so many cells, but 40 (docs/generators.md)."""
 
 _STRETCH, _MOST_STRETCHES, _FLAT = 10, 60, 0.005
 """The last descent is looked at every 10 steps, 60 times at most, and is at its end where 10 steps gain less than 0.5 %."""
@@ -249,8 +253,12 @@ def refine(
     start: Fitted,
     steps: int = ROUND_STEPS,
 ) -> Fitted:
-    """A fit between rounds: from the one before, until the loss is below what noise makes it, or for `steps`."""
-    return fit(views, measurements, zeros, start=start, iterations=steps, enough=ROUND_LOSS)
+    """A fit between rounds: from the one before, until the loss is below what noise makes it, or for `steps`, fewer in a large tree."""
+    problem = _Problem(views, measurements, zeros)
+    descent = problem.descent(start, lambda: None)
+    most = min(steps, max(_LEAST_ROUND_STEPS, int(_ROUND_CELLS / problem.tree.cells)))
+    descent.run(most, tolerance=1e-5, enough=ROUND_LOSS * problem.noise_level)
+    return problem.fitted(descent)
 
 
 def settle(
@@ -301,15 +309,10 @@ class _Problem:
     def descent(self, start: Fitted | None, between: Callable[[], None]) -> Descent:
         """From an earlier fit's multipliers, or from 0."""
         known = start.multipliers if start is not None else {}
-        home = [_home(self.tree, view) for view, _, _ in self.parts]
         return Descent(
             self.tree,
             self.base,
-            home=home,
-            maps=[
-                self.views.cell_map(self.tree.layout[h], view)
-                for h, (view, _, _) in zip(home, self.parts, strict=True)
-            ],
+            routes=plan_routes(self.tree, self.views, [view for view, _, _ in self.parts]),
             target=[table / self.total for _, table, _ in self.parts],
             weight=[precision * self.total**2 for _, _, precision in self.parts],
             values=[known.get(view, np.zeros(table.shape)) for view, table, _ in self.parts],
