@@ -18,8 +18,8 @@ from generators.core.domain import StructuralZeros
 from generators.core.estimates import expected_counts
 from generators.core.inference import fit, settle
 from generators.core.measurer import Measurer, exponential_epsilon, gaussian_rho, gaussian_sigma
-from generators.core.spanning import NOISE_L1
 from generators.core.stages import measure_one_way
+from generators.core.views import NOISE_L1
 from generators.fitter import Assignment, Outcome
 from release.errors import PlanError
 from release.protocols import Progress

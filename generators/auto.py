@@ -22,9 +22,9 @@ from generators.core.domain import Clique, Domain, StructuralZeros
 from generators.core.estimates import expected_counts
 from generators.core.inference import ROUND_STEPS, Fitted, refine, settle
 from generators.core.measurer import Measurer, exponential_epsilon, gaussian_sigma
-from generators.core.spanning import NOISE_L1, choose_tree
+from generators.core.spanning import choose_tree
 from generators.core.stages import RARE, Beginning, measure_one_way
-from generators.core.views import View
+from generators.core.views import NOISE_L1, View
 from generators.fitter import Assignment, Fitter, Outcome
 from generators.wide import WideFitter
 from release.protocols import Progress
@@ -43,7 +43,7 @@ class Shares:
         explore: choosing and measuring in rounds; the rest consolidates.
         select: of each round, what chooses; the rest measures.
         size_power: consolidation gives a marginal of c cells a share ∝ c^size_power.
-        tree_penalty: a pair of the tree pays this many times the L1 error that measuring it leaves.
+        tree_penalty: a pair of the tree pays the L1 error that this many times the measurement's σ would leave.
         penalty: a candidate must promise this many times the noise that measuring it will leave.
         target: weight of candidates with the task's target.
         target_share: consolidation gives marginals with the task's target so many times the share.

@@ -25,7 +25,7 @@ _ONE_WAY, _TREE_CHOICE = 0.3, 0.1
 """Shares of ρ; the rest measures the tree. Chosen on public tables (docs/generators.md)."""
 
 _PENALTY = 0.5
-"""How much of the L1 error that measuring a pair leaves is taken off its score."""
+"""σ of this many times the measurement's: the L1 error that it would leave is taken off a pair's score."""
 
 _TARGET = 1.5
 """Weight of the score of a pair with the task's target."""

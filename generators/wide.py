@@ -19,9 +19,9 @@ from generators.core import junction
 from generators.core.domain import Clique, FloatTable, StructuralZeros
 from generators.core.inference import settle
 from generators.core.measurer import Measurer, exponential_epsilon, gaussian_sigma
-from generators.core.spanning import NOISE_L1, choose_tree
+from generators.core.spanning import choose_tree
 from generators.core.stages import measure_one_way
-from generators.core.views import full_view
+from generators.core.views import NOISE_L1, full_view
 from generators.fitter import Assignment, Outcome
 from release.protocols import Progress
 from release.records import DpEvent, Mechanism

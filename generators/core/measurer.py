@@ -161,7 +161,7 @@ class Measurer:
             candidates: views.
             estimates: for each clique its expected counts by the model so far, of the full marginal's shape.
             weights: shape (candidates,), public, positive; 1 where not given.
-            penalties: shape (candidates,), public: the L1 error that measuring would leave.
+            penalties: shape (candidates,), of public or noised values only: the L1 error that measuring would leave.
 
         Estimates, weights and penalties are rounded to `GRID`.
         """

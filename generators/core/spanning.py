@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import combinations
 
@@ -12,10 +11,7 @@ from generators.core import junction
 from generators.core.domain import Clique, Domain, FloatTable
 from generators.core.inference import Fitted
 from generators.core.measurer import Contest, Measurer
-from generators.core.views import View, full_view
-
-NOISE_L1 = math.sqrt(2.0 / math.pi)
-"""E|noise| of a cell, in σ."""
+from generators.core.views import View, full_view, left_by_noise
 
 _MOST_PAIRS = 4_000
 """With more pairs than this each exponential mechanism over all of them would take long."""
@@ -39,7 +35,7 @@ def choose_tree(
         measurer: asked for the choices.
         independent: the model of one-way marginals and structural zeros, against which a pair's dependence is scored.
         epsilon: of each choice.
-        sigma: the noise that measuring will leave on a cell, taken off a pair's score; 0: as in MST.
+        sigma: of the noise whose L1 error (`views.left_by_noise`) is taken off a pair's score; 0: as in MST.
         coarse: each pair competes in all its resolutions.
         most_cells: of the junction tree of structural zeros and chosen pairs; components that only a larger one would join
             stay apart.
@@ -61,7 +57,7 @@ def choose_tree(
     ]
     if not candidates:
         return []
-    penalties = NOISE_L1 * sigma * np.array([float(views.cells(view)) for view in candidates])
+    penalties = left_by_noise(views, candidates, estimates, sigma)
     weights = np.array([weight(view.clique) for view in candidates])
     contest = measurer.contest(candidates, estimates, penalties=penalties, weights=weights)
     if len(pairs) > _MOST_PAIRS:

@@ -8,7 +8,7 @@ is a linear query on its clique. Groups are made from noisy one-way counts (post
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, NamedTuple
@@ -21,6 +21,9 @@ from generators.core.jit import kernel
 
 GROUPS = (8, 4, 2)
 """Most groups of each coarser resolution; resolution 0 is the codes themselves."""
+
+NOISE_L1 = math.sqrt(2.0 / math.pi)
+"""E|noise| of a cell, in σ."""
 
 IntVector = npt.NDArray[np.int64]
 
@@ -122,11 +125,15 @@ class Views:
 
 
 def distances(
-    views: Views, wanted: Sequence[View], differences: Sequence[npt.NDArray[np.float64]]
+    views: Views,
+    wanted: Sequence[View],
+    differences: Sequence[npt.NDArray[np.float64]],
+    *,
+    most: float = np.inf,
 ) -> npt.NDArray[np.float64]:
-    """‖view of the difference‖₁ for each wanted view; `differences` are full tables of their cliques, one for each view.
+    """Σ min(|cell|, most) over the cells of each wanted view; without `most`, its L1 norm.
 
-    Views of one clique may share one array.
+    `differences` are full tables of their cliques, one for each view; views of one clique may share one array.
     """
     out = np.zeros(len(wanted))
     offsets: dict[tuple[int, int], int] = {}
@@ -141,7 +148,7 @@ def distances(
     for k, (view, difference) in enumerate(zip(wanted, differences, strict=True)):
         shape = (1,) * (3 - difference.ndim) + difference.shape
         if difference.ndim > 3:
-            out[k] = float(np.abs(views.fold(difference, view)).sum())
+            out[k] = float(np.minimum(np.abs(views.fold(difference, view)), most).sum())
             continue
         start = np.zeros(3, dtype=np.int64)
         width = np.ones(3, dtype=np.int64)
@@ -152,13 +159,31 @@ def distances(
             width[axis] = views.size(a, r)
         for axis in range(3 - difference.ndim):
             start[axis] = -1
-        out[k] = _distance(difference.reshape(shape), maps, start, width)
+        out[k] = _distance(difference.reshape(shape), maps, start, width, most)
     return out
 
 
+def left_by_noise(
+    views: Views, wanted: Sequence[View], estimates: Mapping[Clique, npt.NDArray[np.float64]], sigma: float
+) -> npt.NDArray[np.float64]:
+    """The L1 error that measuring each view with `sigma` would leave in a fit: E|noise| a cell, but no more than the cell is thought to hold.
+
+    A fit never gives a cell less than nothing, and noise on the thousands of cells of two wide attributes that hold hardly
+    anybody is not taken for people.
+
+    Args:
+        views: of the domain.
+        wanted: some of them.
+        estimates: expected counts of each clique's full table.
+        sigma: of the measurement.
+    """
+    tables = [estimates[view.clique] for view in wanted]
+    return distances(views, wanted, tables, most=NOISE_L1 * sigma)
+
+
 @kernel
-def _distance(difference: Any, maps: Any, start: Any, width: Any) -> float:
-    """L1 norm of a (a, b, c) table summed over groups; start[axis] = -1 for an axis of length 1 without a grouping."""
+def _distance(difference: Any, maps: Any, start: Any, width: Any, most: float) -> float:
+    """Σ min(|cell|, most) of a (a, b, c) table summed over groups; start[axis] = -1 for an axis of length 1 without a grouping."""
     sums = np.zeros(width[0] * width[1] * width[2])
     for i in range(difference.shape[0]):
         x = maps[start[0] + i] if start[0] >= 0 else 0
@@ -169,7 +194,7 @@ def _distance(difference: Any, maps: Any, start: Any, width: Any) -> float:
                 sums[base + maps[start[2] + k]] += difference[i, j, k]
     total = 0.0
     for i in range(sums.shape[0]):
-        total += abs(sums[i])
+        total += min(abs(sums[i]), most)
     return total
 
 

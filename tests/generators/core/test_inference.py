@@ -18,7 +18,7 @@ from generators.core.inference import (
 )
 from generators.core.junction import build, candidate_cells, maximal_cliques, tree_cells
 from generators.core.sampling import sample
-from generators.core.views import View, Views, distances, full_view
+from generators.core.views import NOISE_L1, View, Views, distances, full_view, left_by_noise
 
 SIZES = (3, 2, 4, 2, 3)
 DOMAIN = Domain(names=tuple("abcde"), sizes=SIZES, ordered=(True, False, True, False, False))
@@ -229,3 +229,16 @@ def test_junction_tree_sizes_and_running_intersection():
     sizes = candidate_cells(domain, ring, [(0, 1), (0, 3), (1, 3, 5)])
     assert sizes[0] == pytest.approx(tree_cells(domain, ring))
     assert sizes[2] == pytest.approx(tree_cells(domain, [*ring, (1, 3, 5)]))
+
+
+@pytest.mark.parametrize("clique", [(0,), (0, 2), (0, 2, 4), (0, 1, 2, 4)])
+def test_noise_leaves_no_more_in_a_cell_than_it_is_thought_to_hold(clique):
+    rng = np.random.default_rng(3)
+    views = Views.of(DOMAIN, [np.arange(1.0, size + 1.0) for size in SIZES])
+    estimate = rng.exponential(20.0, DOMAIN.shape(clique))
+    wanted = views.resolutions(clique)
+    found = left_by_noise(views, wanted, {clique: estimate}, 25.0)
+    for view, left in zip(wanted, found, strict=True):
+        assert left == pytest.approx(np.minimum(views.fold(estimate, view), NOISE_L1 * 25.0).sum())
+    assert found[0] < estimate.sum()
+    assert left_by_noise(views, wanted, {clique: estimate}, 0.0) == pytest.approx(0.0)
