@@ -52,6 +52,10 @@ def release_json(view: ReleaseView) -> dict[str, Any]:
             }
             for vote in view.votes
         ],
+        "sent_back": [
+            {"person": remark.by, "turn": remark.about.turn if remark.about else None}
+            for remark in view.remarks
+        ],
         "approval": to_json(view.approval) if view.approval else None,
         "bundle": to_json(view.bundle) if view.bundle else None,
         "actions": [action.value for action in view.actions],
@@ -145,11 +149,17 @@ def _after(view: ReleaseView) -> list[tuple[str, object]]:
     lines: list[tuple[str, object]] = []
     if view.binding is not None:
         lines.append(
-            ("seen", f"{seen_digest(view)} (approve --seen {seen_digest(view)} refuses if this changes)")
+            (
+                "seen",
+                f"{seen_digest(view)} (approve, return and reject with --seen {seen_digest(view)} refuse if this changes)",
+            )
         )
     if view.votes:
         text = ", ".join(f"{vote.person} {vote.decision.value}" for vote in view.votes)
         lines.append(("votes", text))
+    for remark in view.remarks:
+        turn = f", turn {remark.about.turn}" if remark.about else ""
+        lines.append(("sent back", f"by {remark.by}{turn}: {remark.comment or 'no comment'}"))
     if view.approval is not None:
         lines.append(("approved", f"until {view.approval.expires_at:%Y-%m-%d %H:%M} UTC"))
     if view.bundle is not None:

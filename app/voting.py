@@ -1,7 +1,7 @@
 """The panel in which a reviewer decides: how the votes stand, who may not vote and why, and the vote itself.
 
-Rules: a button carries what the page showed when it was drawn (`Binding`), not what is so when it is pressed: Streamlit hands a
-callback the arguments of the page that the person saw, and the registry refuses a vote on anything else. Whether somebody may
+Rules: every button carries what the page showed when it was drawn (`Binding`), not what is so when it is pressed: Streamlit hands a
+callback the arguments of the page that the person saw, and the registry refuses a decision on anything else. Whether somebody may
 vote is asked of `release.workflow.votes`; the words here only explain it, and the registry asks again.
 """
 
@@ -20,8 +20,9 @@ from release.workflow.votes import Binding, may_vote
 
 
 def decision_panel(view: ReleaseView) -> None:
-    """Votes, people and buttons."""
+    """Why it was sent back, votes, people and buttons."""
     st.header("Decision")
+    _sent_back(view)
     if view.approval is not None:
         st.html(
             panels.box(
@@ -110,16 +111,16 @@ def _buttons(view: ReleaseView, shown: Binding | None) -> None:
         st.button(
             "↩ Send back",
             key="return",
-            help="The requester may make another turn.",
+            help="The requester reads your comment and may make another turn.",
             on_click=send_back,
-            args=(view.release,),
+            args=(shown,),
         )
         with st.popover("✗ Reject …"):
             st.markdown("A rejected release never leaves, and cannot be taken up again.")
             st.button("✗ Reject for good", key="reject", on_click=cast, args=(Decision.REJECT, shown))
     st.html(
         panels.paragraph(
-            f"Your vote binds to what you see: turn {shown.turn}, candidate {shown.candidate[:8]}, evidence "
+            f"What you decide binds to what you see: turn {shown.turn}, candidate {shown.candidate[:8]}, evidence "
             f"{shown.evidence[:8]}, policy {shown.policy[:8]}. If any of them changes, it is void.",
             kind="sg sg-minor",
         )
@@ -141,15 +142,30 @@ def cast(decision: Decision, shown: Binding) -> None:
     desk.done(f"You have {what} {release}: now {desk.STATE_WORDS[state]}.")
 
 
-def send_back(release: ReleaseId) -> None:
-    """A button's callback: back to the requester, with the comment."""
+def send_back(shown: Binding) -> None:
+    """A button's callback: what the page showed goes back to the requester, with the comment."""
+    release = shown.release
     try:
-        desk.workspace().registry.send_back(release, comment=_comment(release), by=desk.me())
+        desk.workspace().registry.send_back(release, comment=_comment(release), by=desk.me(), seen=shown)
     except ReleaseError as error:
         desk.not_done(error)
         return
     st.session_state[_comment_key(release)] = ""
     desk.done(f"You have sent {release} back to its requester.")
+
+
+def _sent_back(view: ReleaseView) -> None:
+    """For the requester, and for whoever wants to see whether the next turn mends it."""
+    if view.remarks:
+        rows = [
+            (
+                remark.by,
+                remark.about.turn if remark.about is not None else None,
+                remark.comment or "(no comment)",
+            )
+            for remark in view.remarks
+        ]
+        st.html(panels.table(("person", "turn", "comment"), rows, caption="Sent back"))
 
 
 def _comment_key(release: ReleaseId) -> str:

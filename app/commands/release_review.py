@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.commands.release_common import ReleaseArgument, act, present
 from app.console import AsOption, JsonOption, WorkspaceOption, examples, note
 from release.records import Decision
+
+if TYPE_CHECKING:
+    from release.workflow.dossier import ReleaseView
+    from release.workflow.registry import Registry
 
 app = typer.Typer()
 PANEL = "Review"
@@ -60,23 +64,26 @@ def reject(
 @app.command(
     name="return",
     rich_help_panel=PANEL,
-    epilog=examples('sluice release return claims-1 -m "fewer columns" --json'),
+    epilog=examples(
+        'sluice release return claims-1 -m "fewer columns"',
+        'sluice release return claims-1 --seen 3fa9c1d27b04 -m "fewer columns" --json',
+    ),
 )
 def return_command(
     release: ReleaseArgument,
     comment: CommentOption = "",
+    seen: SeenOption = "",
     workspace: WorkspaceOption = None,
     as_name: AsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a release back to its requester, who may run a further turn or withdraw it."""
-    act(
-        lambda registry, it, me: registry.send_back(it, comment=comment, by=me),
-        release,
-        workspace,
-        as_name,
-        as_json=as_json,
-    )
+    """Send a release back to its requester, who reads the comment and may run a further turn or withdraw it."""
+    from app.workspace import open_workspace
+
+    place = open_workspace(workspace)
+    shown = _looked_at(place.registry, release, seen)
+    place.registry.send_back(shown.release, comment=comment, by=place.person(as_name), seen=shown.binding)
+    present(place.registry.show(shown.release), as_json=as_json)
 
 
 @app.command(rich_help_panel=PANEL, epilog=examples("sluice release withdraw claims-1 --json"))
@@ -106,25 +113,35 @@ def _vote(
     *,
     as_json: bool,
 ) -> None:
-    from app.views import seen_digest
     from app.workspace import open_workspace
-    from release.errors import TransitionError
-    from release.records import ReleaseId
 
     place = open_workspace(workspace)
     place.registry.expire_due()
-    shown = place.registry.show(ReleaseId(release))
-    if seen and seen != seen_digest(shown):
-        raise TransitionError(
-            f"{release} is no longer what {seen} stands for", mend="look at it again with show, then vote"
-        )
+    shown = _looked_at(place.registry, release, seen)
     state = place.registry.vote(
-        ReleaseId(release), decision, comment=comment, by=place.person(as_name), seen=shown.binding
+        shown.release, decision, comment=comment, by=place.person(as_name), seen=shown.binding
     )
-    view = place.registry.show(ReleaseId(release))
+    view = place.registry.show(shown.release)
     if not as_json:
         standing = view.standing
         if standing is not None and (standing.missing or standing.owner_missing):
             owner = " and the policy owner's" if standing.owner_missing else ""
             note(f"{state.value}: {standing.missing} more approvals are needed{owner}")
     present(view, as_json=as_json)
+
+
+def _looked_at(registry: Registry, release: str, seen: str) -> ReleaseView:
+    """The release as it stands, if that is what `--seen` stands for. TransitionError where it is not."""
+    from app.views import seen_digest
+    from release.errors import TransitionError
+    from release.records import ReleaseId
+
+    shown = registry.show(ReleaseId(release))
+    now = seen_digest(shown)
+    if seen and seen != now:
+        raise TransitionError(
+            f"{release} is no longer what {seen} stands for: "
+            + (f"it is now {now}, turn {shown.turn}" if now else "it has no verdict now"),
+            mend=f"look at it again with `sluice release show {release}`, then decide",
+        )
+    return shown

@@ -40,10 +40,17 @@ from release.workflow.votes import Binding, Standing, standing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """Why a reviewer sent a release back. Never leaves."""
+    """Why a reviewer sent a release back. Never leaves.
+
+    Attributes:
+        by: the reviewer.
+        comment: their words, for the requester.
+        about: what was sent back; None in remarks written before this was kept.
+    """
 
     by: Person
     comment: str
+    about: Binding | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +149,7 @@ class ReleaseView:
         evidence: of that candidate.
         verdict: the latest on that evidence.
         votes: all votes of the present turn, oldest first, counting or not.
+        remarks: why it was sent back, in every turn, oldest first.
         standing: how the counting ones stand; None where there is nothing to vote on.
         approval: the one that holds now.
         sweeps: on file for the candidate.
@@ -160,6 +168,7 @@ class ReleaseView:
     evidence: EvidenceSet | None
     verdict: Verdict | None
     votes: tuple[Vote, ...]
+    remarks: tuple[Remark, ...]
     standing: Standing | None
     approval: Approval | None
     sweeps: tuple[Sweep, ...]
@@ -210,6 +219,7 @@ class Dossier:
     evidence: KnownEvidence | None
     verdict: Verdict | None
     votes: tuple[Stored[Vote], ...]
+    remarks: tuple[Remark, ...]
     approvals: tuple[Approval, ...]
     sweeps: tuple[Sweep, ...]
     bundle: Bundled | None
@@ -289,6 +299,7 @@ class Dossier:
             evidence=self.evidence.record if self.evidence else None,
             verdict=self.verdict,
             votes=tuple(vote.record for vote in self.votes),
+            remarks=self.remarks,
             standing=self.standing if self.evidence else None,
             approval=self.current_approval(now),
             sweeps=self.sweeps,
@@ -336,6 +347,7 @@ def dossier(reader: Reader, release: ReleaseId) -> Dossier:
         evidence=_known_evidence(reader, evidence),
         verdict=verdict.record if verdict else None,
         votes=tuple(vote for vote in reader.all(Vote, "vote", release) if vote.record.turn == place.turn),
+        remarks=tuple(found.record for found in reader.all(Remark, "remark", release)),
         approvals=tuple(
             found.record
             for found in reader.all(Approval, "approval", release)
@@ -348,6 +360,15 @@ def dossier(reader: Reader, release: ReleaseId) -> Dossier:
         ),
         bundle=bundle.record if bundle else None,
     )
+
+
+def require_seen(case: Dossier, seen: Binding | None) -> None:
+    """TransitionError where what somebody looked at is no longer what is up for review; None: they do not say."""
+    if seen is not None and seen != case.binding:
+        raise TransitionError(
+            f"{case.place.release} has changed since you looked at it",
+            mend="look at it again, then decide",
+        )
 
 
 def require_current_verdict(case: Dossier) -> Verdict:

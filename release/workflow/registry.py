@@ -57,6 +57,7 @@ from release.workflow.dossier import (
     Turn,
     dossier,
     require_current_verdict,
+    require_seen,
     require_sweep,
 )
 from release.workflow.offices import (
@@ -326,10 +327,7 @@ class Registry:
         with self._store.step(action, by, release) as step:
             case = dossier(step, release)
             self._require_open(step, case, action, by)
-            if seen is not None and seen != case.binding:
-                raise TransitionError(
-                    f"{release} has changed since this page showed it", mend="look at it again, then vote"
-                )
+            require_seen(case, seen)
             require_current_verdict(case)
             require_enter_review(
                 case.request.purpose,
@@ -360,12 +358,18 @@ class Registry:
                 step.put_next("approval", f"{release}/{binding.turn}", result.approval, release)
         return target
 
-    def send_back(self, release: ReleaseId, *, comment: str, by: Person) -> None:
-        """A reviewer wants something changed, or takes an approval back: → returned. The requester may run a new turn."""
+    def send_back(self, release: ReleaseId, *, comment: str, by: Person, seen: Binding | None = None) -> None:
+        """A reviewer wants something changed, or takes an approval back: → returned. The requester may run a new turn.
+
+        With `seen`, what the person had on the screen: refused (TransitionError) where that is no longer what is up for
+        review. A comment on one candidate must not send back another, nor void the votes that it has got since.
+        """
         with self._store.step(Action.RETURN, by, release) as step:
             case = dossier(step, release)
             self._move(step, case, Action.RETURN, State.RETURNED, by, review=0)
-            step.put_next("remark", f"{release}/{case.place.turn}", Remark(by=by, comment=comment), release)
+            require_seen(case, seen)
+            remark = Remark(by=by, comment=comment, about=case.binding)
+            step.put_next("remark", f"{release}/{case.place.turn}", remark, release)
 
     def current_approval(self, release: ReleaseId) -> Approval | None:
         """The approval that holds at this moment, counted anew from the votes; None where none does."""

@@ -175,6 +175,31 @@ def test_sending_back_returns_it(root):
     assert registry(root).show("toy-5").state is State.RETURNED
 
 
+def test_the_requester_reads_why_it_was_sent_back(root):
+    found = page("view_release.py", release="toy-5")
+    found.text_area[0].set_value(place.HOSTILE_COMMENT)
+    press(found, "return")
+    theirs = markup(page("view_release.py", person="ana", release="toy-5"))
+    assert "Sent back" in theirs
+    assert html.escape(place.HOSTILE_COMMENT, quote=False) in theirs.replace("&#34;", '"')
+    assert "<h1>" not in theirs
+    place.run_turn(root, "toy-5", new_turn=True)
+    again = words(page("view_release.py", person="ben", release="toy-5"))
+    assert re.search(r"Sent back person turn comment ben 1 ", again)
+
+
+def test_sending_back_from_a_page_that_is_out_of_date_is_refused(root):
+    """What cleo sent back was mended meanwhile: ben's remark is about the turn before."""
+    stale = page("view_release.py", person="ben", release="toy-4")
+    registry(root).send_back("toy-4", comment="again", by="cleo")
+    place.run_turn(root, "toy-4", new_turn=True)
+    press(stale, "return")
+    assert "toy-4 has changed since you looked at it" in words(stale)
+    assert registry(root).show("toy-4").state is State.IN_REVIEW
+    press(stale, "return")  # now the page shows the second turn
+    assert registry(root).show("toy-4").state is State.RETURNED
+
+
 def test_nobody_is_offered_a_vote_on_their_own(root):
     found = page("view_release.py", person="ana", release="toy-1")
     assert "You may not vote: ana asked for this release, and nobody approves their own" in words(found)
@@ -216,7 +241,7 @@ def test_a_vote_on_a_page_that_is_out_of_date_is_refused(root):
     place.run_turn(root, "toy-4", new_turn=True)
     assert registry(root).show("toy-4").state is State.IN_REVIEW
     press(stale, "approve")
-    assert "toy-4 has changed since this page showed it" in words(stale)
+    assert "toy-4 has changed since you looked at it" in words(stale)
     assert registry(root).show("toy-4").votes == ()
     press(stale, "approve")  # now the page shows the second turn
     assert [vote.turn for vote in registry(root).show("toy-4").votes] == [2]
@@ -236,7 +261,7 @@ def test_the_registry_refuses_a_vote_on_something_else(root):
         "policy": view.terms.digest,
     }
     for field, other in {"turn": 9, "candidate": "0" * 64, "evidence": "0" * 64, "policy": "0" * 64}.items():
-        with pytest.raises(TransitionError, match="changed since this page showed it"):
+        with pytest.raises(TransitionError, match="changed since you looked at it"):
             registry(root).vote("toy-4", Decision.APPROVE, by="ben", seen=Binding(**{**honest, field: other}))
     assert registry(root).vote("toy-4", Decision.APPROVE, by="ben", seen=Binding(**honest)) is State.APPROVED
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from release.canonical import KeyedDigest, Sha256, digest
+from release.canonical import KeyedDigest, Sha256, digest, from_json
 from release.database import Database
 from release.errors import (
     BudgetExceededError,
@@ -35,7 +35,7 @@ from release.records import (
     Task,
     Verdict,
 )
-from release.workflow.dossier import Dossier, dossier, require_current_verdict
+from release.workflow.dossier import Dossier, Remark, dossier, require_current_verdict
 from release.workflow.offices import INSTALLED, schema_of
 from release.workflow.people import SYSTEM, Role
 from release.workflow.registry import Registry
@@ -396,6 +396,43 @@ def test_a_vote_on_what_is_no_longer_up_for_review_is_refused(made: World) -> No
     )
     now = case_of(made, release).binding
     assert made.registry.vote(release, Decision.APPROVE, by=CORA, seen=now) is State.PARTIALLY_REVIEWED
+
+
+def test_sending_back_what_is_no_longer_up_for_review_is_refused(made: World) -> None:
+    """A comment on the first candidate must not send back the second, nor void the votes on it."""
+    release = made.propose().release
+    made.make(release)
+    first = case_of(made, release).binding
+    made.registry.send_back(release, comment="too few columns", by=BEN, seen=first)
+    made.make(release)
+    made.approve(release, BEN)
+    unchanged(
+        made,
+        TransitionError,
+        "has changed since",
+        lambda: made.registry.send_back(release, comment="too few columns", by=CORA, seen=first),
+    )
+    second = case_of(made, release).binding
+    made.registry.send_back(release, comment="too many rows", by=CORA, seen=second)
+    view = made.registry.show(release)
+    assert (view.state, view.standing.approvers) == (State.RETURNED, ())
+    assert [(remark.by, remark.comment, remark.about) for remark in view.remarks] == [
+        (BEN, "too few columns", first),
+        (CORA, "too many rows", second),
+    ]
+
+
+def test_what_a_remark_was_about_is_kept_also_where_nobody_says_what_they_saw(made: World) -> None:
+    release = made.propose().release
+    made.make(release)
+    about = case_of(made, release).binding
+    made.registry.send_back(release, comment="", by=BEN)
+    assert [remark.about for remark in made.registry.show(release).remarks] == [about]
+    assert made.registry.show(made.propose().release).remarks == ()
+
+
+def test_a_remark_of_an_earlier_version_is_still_read() -> None:
+    assert from_json(Remark, {"by": "ben", "comment": "again"}) == Remark(by=BEN, comment="again")
 
 
 def test_one_reject_ends_it(made: World) -> None:
