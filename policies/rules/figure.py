@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, model_validator
 from policies.rules.shared import (
     STRICT,
     Blocked,
+    ControlName,
     Layer,
     ProbeName,
     RuleId,
@@ -26,6 +27,7 @@ from policies.rules.shared import (
     interval,
     matching,
     missing_controls,
+    missing_plants,
     number,
     usable,
 )
@@ -44,6 +46,8 @@ class FigureRule(BaseModel):
             says less (or nothing) about its power is unproven.
         vouched_by: probes whose controls must have held; the figure's own probe where empty.
         needs_controls: each of them must have had a planted leak and a null.
+        planted: planted leaks, by name, that must be among theirs: where a probe has several figures, another figure's
+            plant says nothing of this one.
         max_p: a planted leak counts as caught at this p-value or below.
         waivable: whether a signed waiver may stand in. Refused for the privacy layer.
     """
@@ -57,6 +61,7 @@ class FigureRule(BaseModel):
     max_detectable: Annotated[float, Field(gt=0)] | None = None
     vouched_by: tuple[ProbeName, ...] = ()
     needs_controls: bool = True
+    planted: tuple[ControlName, ...] = ()
     max_p: Annotated[float, Field(gt=0, le=0.05)] = 0.01
     waivable: bool = False
 
@@ -64,6 +69,8 @@ class FigureRule(BaseModel):
     def _check(self) -> Self:
         if self.waivable and self.layer is Layer.PRIVACY:
             raise ValueError("a rule of the privacy layer cannot be waived; remove `waivable`")
+        if self.planted and not self.needs_controls:
+            raise ValueError("`planted` names controls and `needs_controls` is false; remove one of them")
         return self
 
     @property
@@ -132,6 +139,13 @@ class FigureRule(BaseModel):
         """Why a figure inside its limit still proves nothing; empty where it does."""
         if self.needs_controls and (lacking := missing_controls(evidence, vouching)):
             return f"{', '.join(lacking)} had no planted leak or no null: nothing shows that it could have failed"
+        if self.needs_controls and (untried := missing_plants(evidence, vouching, self.planted)):
+            leaks = ", ".join(f'"{name}"' for name in untried)
+            return (
+                f"{', '.join(vouching)} was not put to the planted leak {leaks}: nothing shows that this figure could have "
+                "been another; the data may hold too few values of one person alone to plant it with, or the evidence is older: "
+                "evaluate again"
+            )
         if self.max_detectable is not None and not self._powered(value, self.max_detectable):
             seen = "not stated" if value.detectable is None else number(value.detectable)
             return (

@@ -28,6 +28,7 @@ STRICT = ConfigDict(frozen=True, strict=True, extra="forbid", validate_default=T
 RuleId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")]
 ProbeName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,63}$")]
 Text = Annotated[str, Field(max_length=400)]
+ControlName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_/.-]{0,127}$")]
 
 EVERY = "*"
 """As a subject, or at its end: every subject (that begins like this) for which there is evidence; at least one."""
@@ -143,6 +144,13 @@ def missing_controls(evidence: EvidenceSet, probes: Iterable[str]) -> list[str]:
     """Probes that lack a planted leak or a null: nothing shows that they could have failed."""
     have = {(c.probe, c.kind) for c in evidence.controls}
     return [probe for probe in sorted(set(probes)) if any((probe, kind) not in have for kind in ControlKind)]
+
+
+def missing_plants(evidence: EvidenceSet, probes: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Planted leaks of these names that none of these probes was put to."""
+    wanted = set(probes)
+    have = {c.name for c in evidence.controls if c.probe in wanted and c.kind is ControlKind.PLANTED_LEAK}
+    return sorted(set(names) - have)
 
 
 def describe_control(control: Control) -> str:

@@ -118,6 +118,11 @@ GOOD_CONTROLS = controls_of(
     "inference",
     "qi_linkage",
     "one_run_epsilon",
+) + tuple(
+    Control(
+        probe="singling_out", name=name, kind=ControlKind.PLANTED_LEAK, passed=True, p_value=0.001, share=0.05
+    )
+    for name in ("own-value/univariate-reach", "verbatim/multivariate-reach")
 )
 GOOD = evidence(*GOOD_FIGURES, controls=GOOD_CONTROLS)
 """All met in every built-in tier, at ε = 1, for every purpose but `baseline`."""
@@ -215,6 +220,10 @@ _STRICT = policy(
 _VOUCHED = policy(
     "  - {id: x, kind: at-most, layer: privacy, title: t, figure: {probe: p, metric: m}, limit: 0.5, "
     "vouched_by: [q, r]}\n"
+)
+_PLANTED = policy(
+    "  - {id: x, kind: at-most, layer: privacy, title: t, figure: {probe: p, metric: m}, limit: 0.5, "
+    "planted: [it/people]}\n"
 )
 _AUDIT = policy(
     floor=FLOOR.replace("kind: empirical-epsilon, needs_controls: false", "kind: empirical-epsilon")
@@ -389,6 +398,43 @@ CORE: dict[str, Case] = {
         policy=_SLICES,
         figures=(*_m(point(0.1), "other:a"), entry("p", "n", point(0))),
         ruling=MET,
+    ),
+    # ---- a planted leak that the policy names
+    "planted: it is there": Case(
+        policy=_PLANTED,
+        figures=_m(point(0.1)),
+        controls=(*FLOOR_CONTROLS, _control(PLANT, True, 0.01, name="it/people"), _BOTH[1]),
+        ruling=MET,
+    ),
+    "planted: another leak only": Case(
+        policy=_PLANTED,
+        figures=_m(point(0.1)),
+        controls=FLOOR_CONTROLS + _BOTH,
+        ruling=UNPROVEN,
+        says='not put to the planted leak "it/people"',
+        valued=True,
+    ),
+    "planted: another probe's": Case(
+        policy=_PLANTED,
+        figures=_m(point(0.1)),
+        controls=(*FLOOR_CONTROLS, *_BOTH, _control(PLANT, True, 0.01, probe="copies", name="it/people")),
+        ruling=UNPROVEN,
+    ),
+    "planted: a null of that name": Case(
+        policy=_PLANTED,
+        figures=_m(point(0.1)),
+        controls=(*FLOOR_CONTROLS, *_BOTH, _control(NULL, True, 0.5, name="it/people")),
+        ruling=UNPROVEN,
+    ),
+    "planted: missed": Case(
+        policy=_PLANTED,
+        figures=_m(point(0.1)),
+        controls=(*FLOOR_CONTROLS, *_BOTH, _control(PLANT, False, 0.2, name="it/people")),
+        ruling=INVALID,
+        says='missed the planted leak "it/people"',
+    ),
+    "planted: absent, broken all the same": Case(
+        policy=_PLANTED, figures=_m(point(0.9)), controls=FLOOR_CONTROLS + _BOTH, ruling=BROKEN
     ),
     # ---- controls behind a figure
     "vouched: both held, p on the limit": Case(

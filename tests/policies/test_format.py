@@ -60,6 +60,10 @@ BAD: dict[str, tuple[str, str]] = {
     "ε limit zero": (GOOD.replace("max_epsilon: 3.0", "max_epsilon: 0.0"), "max_epsilon"),
     "no subjects": (GOOD.replace("metric: m", "metric: m, subjects: []"), "subjects"),
     "controls of no probe": (GOOD.replace("probes: [copies]", "probes: []"), "probes"),
+    "a planted leak asked of a rule without controls": (
+        policy(rule("at-most", "limit: 0.5,", more=", planted: [verbatim]")),
+        "`planted` names controls",
+    ),
     "purpose unknown": (GOOD.replace("rules:", "requires_sweep: [fun]\nrules:"), "requires_sweep"),
 }
 
