@@ -26,6 +26,7 @@ class Leak(StrEnum):
     ISOLATED = "isolated"
     PARTIAL_COLUMNS = "partial-columns"
     SUBGROUP_SECRET = "subgroup-secret"  # noqa: S105 - a leak, not a password
+    OWN_VALUE = "own-value"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Proof that a suite could have failed: leaks planted into this very candidate, and releases that leak nothing.
 
 Plants are rows of known members, added to the candidate's: verbatim, nearly verbatim (numbers moved by 0.1 sd, or one
-cell changed where there are no numbers), nearly verbatim a dozen times over, the most isolated members verbatim, 60 % of their columns, or the
-quasi-identifiers and secrets of those with the rarest quasi-identifiers. The ε audit must refute the claim on a candidate
+cell changed where there are no numbers), nearly verbatim a dozen times over, the most isolated members verbatim, 60 % of their columns, the
+quasi-identifiers and secrets of those with the rarest quasi-identifiers, or one value each that nobody else has (`attacks.plants`). The ε audit must refute the claim on a candidate
 with planted members (or as large an ε as it can reach at this size). Each plant is sized for
 99 % power of a test at p ≤ .01 on this data set, from how many of a pilot's planted units the probe sees at all; distances to
 the candidate's own rows are those of the run. A plant that is missed says that the probe's silence means nothing.
@@ -25,13 +25,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from attacks import copies, inference, linkability, one_run, qi_linkage, singling_out
+from attacks import copies, inference, linkability, one_run, own_values, qi_linkage, singling_out
 from attacks.attack import Leak, MembershipAttack
 from attacks.bench import F64, Bench, Bool
 from attacks.encoding import Encoded
+from attacks.plants import leak_order, plant
+from attacks.reach_control import reach_p
 from attacks.risks import excess_p_value
 from attacks.singled import Count
-from attacks.vulnerable import isolation
 from release.protocols import Progress, no_progress
 from release.records import Control, ControlKind
 
@@ -39,20 +40,13 @@ CAUGHT = 0.01
 GHOST = 0.0001
 PILOT_SHARE = 0.40
 """Most member units that are planted; a leak that cannot be seen at this share cannot be proven on this data set."""
-NEAR_SHIFT = 0.1
 Z_CAUGHT = 2.3263478740408408
 Z_POWER = 2.3263478740408408
 MARGIN = 1.25
 """On the planted number: the pilot's detection rate is itself an estimate."""
 TOP_SHARE = 0.02
-REPEATED = 12
-"""Near copies of one member, each moved by itself: more than the rivals that a nearest row is compared with at the sharpest."""
 REPEATED_SHARE = 0.20
 """Most member units that are planted so often: more would be most of the release."""
-MEMORISED = 8
-"""Rows with a unit's memorised quasi-identifiers and secrets: what is learnt by heart is repeated."""
-TIMES = {Leak.REPEATED: REPEATED, Leak.SUBGROUP_SECRET: MEMORISED}
-"""How many rows are planted for each row of a leaked unit, where it is more than one."""
 SMALLEST_NULL_REFERENCE = 50
 SHARED_BY = 10
 """A value that so many target units have is no one's own: that all of them are in one arm has a chance of 2⁻⁹."""
@@ -70,7 +64,7 @@ class Instrument:
         probe: its name. p_value: see `Test`. must_catch: leaks it is there to catch.
         hits: (U,) the units the probe points at, which sizes its plants; None where it points at no units, and its plants
             are sized by how far the pilot's p is from the one wanted.
-        not_null: nulls that do not suit it.
+        not_null: nulls that do not suit it. figure: which of the probe's figures, where others have instruments of their own.
     """
 
     probe: str
@@ -78,6 +72,11 @@ class Instrument:
     hits: Callable[[Bench], Bool] | None
     must_catch: tuple[Leak, ...]
     not_null: tuple[str, ...] = ("arms-redrawn",)
+    figure: str = ""
+
+    def control(self, case: str) -> str:
+        """The name of its control of a case: the policies ask for some by name."""
+        return f"{case}/{self.figure}" if self.figure else case
 
 
 def instruments(bench: Bench, attacks: Mapping[str, MembershipAttack]) -> tuple[Instrument, ...]:
@@ -102,8 +101,26 @@ def instruments(bench: Bench, attacks: Mapping[str, MembershipAttack]) -> tuple[
             (Leak.VERBATIM,),
             not_null=(),
         ),
+        Instrument(
+            "singling_out",
+            reach_p("multivariate"),
+            None,
+            (Leak.VERBATIM,),
+            not_null=(),
+            figure="multivariate-reach",
+        ),
         Instrument("inference", _inference_p, None, (Leak.VERBATIM,)),
     ]
+    if own_values.enough(bench):
+        univariate = Instrument(
+            "singling_out",
+            reach_p("univariate"),
+            None,
+            (Leak.OWN_VALUE,),
+            not_null=(),
+            figure="univariate-reach",
+        )
+        found.append(univariate)
     if qi_linkage.why_not(bench) is None:
         found.append(Instrument("qi_linkage", _qi_linkage_p, None, (Leak.SUBGROUP_SECRET,)))
     if one_run.why_not(bench) is None:
@@ -134,7 +151,7 @@ def run_controls(
             results.append(
                 Control(
                     probe=instrument.probe,
-                    name=name,
+                    name=instrument.control(name),
                     kind=ControlKind.NULL,
                     passed=p > GHOST,
                     p_value=p,
@@ -147,87 +164,23 @@ def run_controls(
 # ------------------------------------------------------------------------------------------------ plants
 
 
-def plant(bench: Bench, leak: Leak, units: npt.NDArray[np.int64]) -> Encoded:
-    """The rows of these member units, leaked as asked."""
-    rng = bench.stream(f"plant:{leak}")
-    rows = np.flatnonzero(np.isin(bench.targets.unit, units))
-    if leak in TIMES:
-        rows = np.repeat(rows, TIMES[leak])
-    leaked = bench.targets.rows.take(rows)
-    values, codes = leaked.values.copy(), leaked.codes.copy()
-    if leak in {Leak.NEAR_COPY, Leak.REPEATED}:
-        _blur(bench, values, codes, rng)
-    elif leak in {Leak.PARTIAL_COLUMNS, Leak.SUBGROUP_SECRET}:
-        fillers = rng.integers(bench.synthetic.n_rows, size=len(rows))
-        other = _not_copied(bench) if leak is Leak.PARTIAL_COLUMNS else _not_memorised(bench)
-        values[other] = bench.synthetic.values[np.ix_(other, fillers)]
-        codes[other] = bench.synthetic.codes[np.ix_(other, fillers)]
-    return Encoded(values, codes, leaked.units)
-
-
-def _not_copied(bench: Bench) -> npt.NDArray[np.int64]:
-    """The 40 % of columns that a partial copy leaves out: every second and fourth of five, most informative first."""
-    left = [column for rank, column in enumerate(linkability.by_entropy(bench)) if rank % 5 in {1, 3}]
-    return np.array(left, np.int64)
-
-
-def _not_memorised(bench: Bench) -> npt.NDArray[np.int64]:
-    """The columns that are neither quasi-identifiers nor secrets."""
-    kept = np.concatenate([qi_linkage.quasi_identifiers(bench), qi_linkage.linked_secrets(bench)])
-    return np.setdiff1d(np.arange(len(bench.encoding.names)), kept)
-
-
-def _leak_order(bench: Bench, leak: Leak) -> npt.NDArray[np.int64]:
-    """Member units in the order in which they are leaked."""
-    members = np.flatnonzero(bench.targets.is_member)
-    if leak is Leak.ISOLATED:
-        return members[np.argsort(-isolation(bench)[members], kind="stable")]
-    if leak is Leak.SUBGROUP_SECRET:
-        # The subgroup: those with the rarest quasi-identifiers, whom a generator could memorise.
-        bits = bench.tree.cell_bits(inference.one_row_each(bench))[qi_linkage.quasi_identifiers(bench)]
-        return members[np.argsort(-bits.sum(axis=0)[members], kind="stable")]
-    return bench.stream(f"units:{leak}").permutation(members)
-
-
-def _blur(
-    bench: Bench, values: npt.NDArray[np.float32], codes: npt.NDArray[np.int32], rng: np.random.Generator
-) -> None:
-    """Numbers move by 0.1 standard deviations; where none does, one cell of the row is taken from another row."""
-    n = values.shape[1]
-    moved = np.zeros(n, bool)
-    for column in np.flatnonzero(bench.encoding.numeric):
-        every = bench.targets.rows.values[column]
-        present = every < 1e5
-        spread = float(np.std(np.clip(every[present], -10, 10))) if present.any() else 0.0
-        here = (values[column] < 1e5) & (spread > 0)
-        values[column, here] += rng.normal(0.0, NEAR_SHIFT * spread, int(here.sum())).astype(np.float32)
-        codes[column, here] = -1
-        moved |= here
-    for place in np.flatnonzero(~moved):
-        column = int(rng.integers(len(values)))
-        other = int(rng.integers(bench.synthetic.n_rows))
-        values[column, place] = bench.synthetic.values[column, other]
-        codes[column, place] = bench.synthetic.codes[column, other]
-
-
 def _planted(bench: Bench, leak: Leak, wanted: list[Instrument]) -> list[Control]:
     members = np.flatnonzero(bench.targets.is_member)
-    order = _leak_order(bench, leak)
+    order = leak_order(bench, leak)
     share = REPEATED_SHARE if leak is Leak.REPEATED else PILOT_SHARE
-    most = max(1, math.floor(share * len(members)))
+    most = min(max(1, math.floor(share * len(members))), len(order))
     pilot = bench.planted(plant(bench, leak, order[:most]))
-    sizes = {instrument.probe: _size(pilot, instrument, order[:most], len(members)) for instrument in wanted}
     benches: dict[int, Bench] = {most: pilot}
     results = []
     for instrument in wanted:
-        size = sizes[instrument.probe]
+        size = _size(pilot, instrument, order[:most], len(members))
         if size not in benches:
             benches[size] = bench.planted(plant(bench, leak, order[:size]))
         p = instrument.p_value(benches[size])
         results.append(
             Control(
                 probe=instrument.probe,
-                name=str(leak),
+                name=instrument.control(str(leak)),
                 kind=ControlKind.PLANTED_LEAK,
                 passed=p <= CAUGHT,
                 p_value=p,

@@ -2,7 +2,9 @@
 
 Univariate ones are unique values and the ends of one column; multivariate ones are conjunctions over 3, 5, 8 or half of the
 columns of a random row (in a large release three columns isolate hardly anybody), numbers as "at least" above the median and "at
-most" below (the query generators of anonymeter, 2211.10459). Nothing here knows of members or controls.
+most" below (the query generators of anonymeter, 2211.10459). A column of made-up unique values makes every conjunction that
+holds it fit one row: without a limit it would take all the room. So each conjunction is put down to its rarest condition's column,
+and none has more than its share of them. Nothing here knows of members or controls.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from attacks.distances import in_threads
+from attacks.distances import in_threads, row_hashes
 from attacks.encoding import I32, I64, Encoded
 
 Bool = npt.NDArray[np.bool_]
@@ -22,6 +24,10 @@ WIDTHS = (3, 5, 8)
 BATCH = 4_000
 FEWEST_BATCHES = 3
 MOST_BATCHES = 25
+DRY = 8
+"""A batch that brings fewer (once there are enough: fewer that others' shares have room for) ends the search."""
+LARGEST_SHARE = 1 / 8
+"""Of multivariate predicates, those with the rarest condition on one column; 1/d where there are fewer than eight columns."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,13 +53,22 @@ class Queries:
         """Both, each different query once, in order of first appearance."""
         columns = np.concatenate([self.columns, other.columns])
         lows, highs = np.concatenate([self.lows, other.lows]), np.concatenate([self.highs, other.highs])
-        key = np.concatenate([columns, lows, highs], axis=1)
-        first = np.sort(np.unique(key, axis=0, return_index=True)[1]) if len(key) else np.zeros(0, np.intp)
+        key = row_hashes(np.concatenate([columns, lows, highs], axis=1).T)
+        first = np.sort(np.unique(key, return_index=True)[1])
         return Queries(columns[first], lows[first], highs[first])
 
     def singled_out(self, table: SortedTable) -> Bool:
         """(q,) True where exactly one unit of the table has a row that fits."""
         return np.asarray(self.whom(table) >= 0)
+
+    def rarest(self, table: SortedTable) -> I64:
+        """(q,) the column whose condition, by itself, the fewest rows of the table meet; the first of them where several do."""
+        rows = np.full(self.columns.shape, table.rows.n_rows + 1)  # no condition is never the rarest
+        for column, ordered in enumerate(table.ordered):
+            here = self.columns == column
+            last = np.searchsorted(ordered, self.highs[here], side="right")
+            rows[here] = last - np.searchsorted(ordered, self.lows[here])
+        return np.take_along_axis(self.columns, rows.argmin(axis=1)[:, None], axis=1)[:, 0]
 
     def whom(self, table: SortedTable) -> I64:
         """(q,) the one unit of the table that has a row that fits; -1 where none or several have."""
@@ -118,6 +133,22 @@ def univariate(table: SortedTable, missing_from: I64, ends: Bool) -> Queries:
     return made.take(made.singled_out(table))
 
 
+def alike(column: I64, most: int, rng: np.random.Generator) -> I64:
+    """So many places, as many of each column as there are, at most alike: a column of unique values does not crowd out the others.
+
+    Args:
+        column: (q,) of each place.
+        most: places wanted.
+        rng: which of a column's.
+    """
+    order = rng.permutation(len(column))
+    own = np.empty(len(column), np.int64)  # the how-manieth of its column
+    for one in np.unique(column).tolist():
+        places = order[column[order] == one]
+        own[places] = np.arange(len(places))
+    return np.sort(order[np.argsort(own[order], kind="stable")[:most]])
+
+
 def multivariate(
     table: SortedTable,
     missing_from: I64,
@@ -126,9 +157,13 @@ def multivariate(
     rng: np.random.Generator,
     widths: tuple[int, ...] | None = None,
 ) -> Queries:
-    """Up to `wanted` conjunctions over so many columns of random rows that single out in the table."""
+    """Up to `wanted` conjunctions over so many columns of random rows that single out in the table.
+
+    No column is the rarest condition's of more than `LARGEST_SHARE` of them, but where the others' are too few.
+    """
     d, n = table.rows.codes.shape
-    usable = (*WIDTHS, d // 2) if widths is None else widths
+    most_each = max(LARGEST_SHARE, 1 / d) * wanted
+    usable = (*WIDTHS, max(d // 2, 1)) if widths is None else widths
     width = min(max(usable), d)
     made = Queries(
         np.zeros((0, width), np.int64), np.zeros((0, width), np.int32), np.zeros((0, width), np.int32)
@@ -139,6 +174,7 @@ def multivariate(
             for codes, end, is_number in zip(table.rows.codes, missing_from, numeric, strict=True)
         ]
     )
+    room, rarest = 0.0, np.zeros(0, np.int64)
     for done in range(1, MOST_BATCHES + 1):
         rows = rng.integers(n, size=BATCH)
         columns = np.sort(np.argsort(rng.random((BATCH, d)), axis=1)[:, :width], axis=1)
@@ -156,8 +192,11 @@ def multivariate(
             np.where(keep, np.where(ranged & ~above, 0, codes), 0).astype(np.int32),
             np.where(keep, np.where(ranged & above, missing_from[columns] - 1, codes), 0).astype(np.int32),
         )
+        known, before = len(made), room
         made = made.joined(batch.take(batch.singled_out(table)))
-        hopeless = done >= FEWEST_BATCHES and len(made) / done < wanted / MOST_BATCHES / 10
-        if len(made) >= wanted or hopeless:
+        rarest = np.concatenate([rarest, made.take(np.arange(known, len(made))).rarest(table)])
+        room = float(np.minimum(np.bincount(rarest), most_each).sum())
+        gained = room - before if len(made) >= wanted else len(made) - known
+        if room >= wanted or (done >= FEWEST_BATCHES and gained < DRY):
             break
-    return made.take(np.arange(min(len(made), wanted)))
+    return made.take(alike(rarest, wanted, rng))

@@ -154,7 +154,34 @@ class WorstFamily:
         )
 
 
-def reached(members: I64, controls: I64, size: int) -> Measured:
-    """Share of units that at least one predicate singles out, members' less controls'; `size` units in each arm."""
-    hit = [len(np.unique(who[who >= 0])) for who in (members, controls)]
-    return rate_difference(hit[0], size, hit[1], size)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reach:
+    """People whom at least one predicate singles out.
+
+    Attributes:
+        members, controls: unit numbers of each arm, as many of one as of the other. reached: unit numbers that some predicate
+            singles out, of either arm (-1, that of a predicate that singles out nobody, may be among them).
+    """
+
+    members: I64
+    controls: I64
+    reached: I64
+
+    def share(self) -> Measured:
+        """Share of the members who are reached less the controls' share."""
+        n = len(self.members), len(self.controls)
+        return rate_difference(self._hit(self.members), n[0], self._hit(self.controls), n[1])
+
+    def p_value(self, members: I64 | None = None, controls: I64 | None = None) -> float:
+        """One-sided p of "members are reached no more often"; only of these members and controls, where given."""
+        arms = (
+            arm if asked is None else np.intersect1d(arm, asked)
+            for arm, asked in ((self.members, members), (self.controls, controls))
+        )
+        mine, others = arms
+        if not len(mine) or not len(others):
+            return 1.0
+        return excess_p_value(self._hit(mine), len(mine), self._hit(others), len(others))
+
+    def _hit(self, units: I64) -> int:
+        return int(np.isin(units, self.reached).sum())

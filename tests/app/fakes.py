@@ -129,8 +129,8 @@ COUNTS = {("arena", "members"): 6000.0, ("arena", "controls"): 6000.0, ("margina
 
 
 def asked():
-    """What the built-in tiers ask for: figures with a value that meets them all, and probes with controls."""
-    figures, probes = {}, set()
+    """What the built-in tiers ask for: figures with a value that meets them all, and (probe, name) of planted leaks."""
+    figures, probes, named = {}, set(), set()
     for document in builtin().values():
         for rule in parse(document).rules:
             if rule.kind == "controls":
@@ -145,10 +145,12 @@ def asked():
                     value = 1.0 if rule.kind == "ratio" else 0.0
                     figures[figure.probe, figure.metric, "ill" if pattern == "*" else pattern] = sure(value)
             probes.update((figure.probe, *rule.vouched_by) if rule.needs_controls else ())
+            named.update((figure.probe, name) for name in rule.planted)
     figures["one_run_epsilon", "epsilon_lower_bound", ""] = sure(0.0)
     for (probe, metric), value in COUNTS.items():
         figures[probe, metric, ""] = sure(value)
-    return figures, tuple(sorted(probes))
+    named.update((probe, ControlKind.PLANTED_LEAK.value) for probe in probes)
+    return figures, tuple(sorted(named))
 
 
 def sure(value, trials=10_000):
@@ -168,19 +170,21 @@ class FakeSuite:
         self.ran.append((candidate, rng.integers(1 << 30)))
         if self.raises:
             raise self.raises[0]
-        figures, probes = asked()
+        figures, plants = asked()
+        probes = {probe for probe, _ in plants}
         evidence = self._evidence({key: value for key, value in figures.items() if key[0] not in QUALITY})
+        cases = [(probe, name, ControlKind.PLANTED_LEAK) for probe, name in plants]
+        cases += [(probe, ControlKind.NULL.value, ControlKind.NULL) for probe in sorted(probes)]
         controls = tuple(
             Control(
                 probe=probe,
-                name=kind.value,
+                name=name,
                 kind=kind,
                 passed=probe not in self.missed,
                 p_value=0.001 if kind is ControlKind.PLANTED_LEAK else 0.5,
                 share=0.1 if kind is ControlKind.PLANTED_LEAK else 0.0,
             )
-            for probe in probes
-            for kind in ControlKind
+            for probe, name, kind in cases
         )
         exhibit = Exhibit(
             probe="membership", title="ROC", kind="roc", takeaway="Near the diagonal.", data={"x": [0.0, 1.0]}
@@ -188,7 +192,7 @@ class FakeSuite:
         return EvidenceSet(
             candidate=candidate,
             suite=suite,
-            probes=tuple(sorted({item.probe for item in evidence} | set(probes))),
+            probes=tuple(sorted({item.probe for item in evidence} | probes)),
             evidence=evidence,
             controls=controls,
             exhibits=(exhibit,),

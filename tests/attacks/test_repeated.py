@@ -9,7 +9,8 @@ import attacks
 from attacks import near_match, nearest_gap
 from attacks.attack import Leak
 from attacks.bench import Bench
-from attacks.controls import REPEATED, instruments, plant, run_controls
+from attacks.controls import instruments, run_controls
+from attacks.plants import REPEATED, plant
 from attacks.statistics import Thresholds
 from tests.attacks import leaks
 from tests.attacks.arenas import mixed_table

@@ -273,6 +273,23 @@ def test_every_tier_asks_for_the_controls_of_the_audit(tier):
     assert ruling(others + missed) is Ruling.INVALID
 
 
+@pytest.mark.parametrize("tier", TIERS)
+def test_every_tier_asks_for_a_planted_leak_of_each_kind_of_reach(tier):
+    """That R found a copy says nothing of the count of people: it has plants of its own."""
+
+    def ruling(controls):
+        verdict = judge(TIERS[tier], evidence(*GOOD_FIGURES, controls=controls))
+        return {finding.ruling for finding in verdict.findings if finding.rule == "singling-out-reach"}
+
+    assert ruling(GOOD_CONTROLS) == {Ruling.MET}
+    own = tuple(control for control in GOOD_CONTROLS if control.name.endswith("-reach"))
+    assert len(own) == 2
+    for control in own:
+        others = tuple(other for other in GOOD_CONTROLS if other != control)
+        assert ruling(others) == {Ruling.UNPROVEN}
+        assert ruling((*others, dataclasses.replace(control, passed=False))) == {Ruling.INVALID}
+
+
 # ---------------------------------------------------------------------------------------------- contract of the registry
 
 
