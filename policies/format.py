@@ -2,7 +2,9 @@
 
 Rules: read with a safe loader that refuses tags, aliases, duplicate keys, deep nesting and big files; every key is
 known or the file is refused; a policy's digest is over the canonical JSON of what was understood, so comments and
-spelling do not change it and numbers do. Nothing here judges.
+spelling do not change it and numbers do. What a key would be anyway is left out of the digest, so that a key that a later version of
+the program adds does not change the digest of a policy in force, and with it void every vote: a default of this format therefore
+never changes, another one is another format. Nothing here judges.
 """
 
 from __future__ import annotations
@@ -73,8 +75,8 @@ class Policy(BaseModel):
 
     @property
     def digest(self) -> Sha256:
-        """SHA-256 of the canonical JSON of the policy as understood."""
-        return digest(self.model_dump(mode="json"))
+        """SHA-256 of the canonical JSON of the policy as understood, without what is as by default."""
+        return digest(self.model_dump(mode="json", exclude_defaults=True))
 
     @property
     def terms(self) -> PolicyTerms:

@@ -4,6 +4,10 @@ Rules: a record is written and read through pydantic's strict adapters, so that 
 refused; NaN and infinity cannot be written; a digest is over the canonical bytes. What covers real data or
 evidence is digested with a key that never leaves the workspace (`keyed_digest`), so that nobody outside can
 test guesses against it.
+
+A digest leaves out what a field would be anyway: a field that a later version of the program adds, with a default, does not change the
+digests of records made before, so that what was judged and voted on still holds after an upgrade. The default of a field of a
+digested record therefore never changes. What is written down (`to_json`) is always whole.
 """
 
 from __future__ import annotations
@@ -61,12 +65,12 @@ def canonical_bytes(data: Any) -> bytes:
 
 
 def digest(record: Any) -> Sha256:
-    """SHA-256 over the canonical JSON of a record or of plain JSON values."""
+    """SHA-256 over the canonical JSON of a record, less what is as by default, or of plain JSON values."""
     return Sha256(hashlib.sha256(_bytes_of(record)).hexdigest())
 
 
 def keyed_digest(record: Any, key: bytes) -> KeyedDigest:
-    """HMAC-SHA-256 over the canonical JSON of a record or of plain JSON values."""
+    """HMAC-SHA-256 over the same bytes as `digest`."""
     return KeyedDigest(hmac.new(key, _bytes_of(record), hashlib.sha256).hexdigest())
 
 
@@ -86,5 +90,7 @@ def keyed_file_digest(path: Path, key: bytes) -> KeyedDigest:
 
 
 def _bytes_of(record: Any) -> bytes:
-    plain = record if isinstance(record, dict | list | str | int | float | bool | None) else to_json(record)
-    return canonical_bytes(plain)
+    if isinstance(record, dict | list | str | int | float | bool | None):
+        return canonical_bytes(record)
+    adapter = _adapter(cast(Hashable, type(record)))
+    return canonical_bytes(adapter.dump_python(record, mode="json", exclude_defaults=True))

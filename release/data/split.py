@@ -108,8 +108,8 @@ class Split:
         return self._rows(table, np.concatenate([self.coin_in, self.remainder]))
 
     def digest(self, key: bytes) -> KeyedDigest:
-        """Keyed digest of the record, for the candidate."""
-        return keyed_digest(self.record, key)
+        """Keyed digest of `to_json`, whole as it is stored: it names the stored file. For the candidate."""
+        return keyed_digest(self.to_json(), key)
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON values. Secret."""
