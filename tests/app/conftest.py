@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import tempfile
 
 import pytest
 
 from app import wiring
 from app.main import run
 from tests.app import fakes
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _no_logs_left_behind(tmp_path_factory):
+    """A fault outside of any workspace is logged in the temporary folder: here one of pytest's own, which pytest removes."""
+    before, tempfile.tempdir = tempfile.tempdir, str(tmp_path_factory.mktemp("temporary"))
+    yield
+    tempfile.tempdir = before
 
 
 @pytest.fixture

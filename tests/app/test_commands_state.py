@@ -130,9 +130,11 @@ class Commands(RuleBasedStateMachine):
 
     def teardown(self):
         if hasattr(self, "root"):
-            assert self.place.registry.verify_audit().lines > 0
-            self.patch.undo()
-            shutil.rmtree(self.root)
+            try:
+                assert self.place.registry.verify_audit().lines > 0
+            finally:
+                self.patch.undo()
+                shutil.rmtree(self.root)
 
 
 Commands.TestCase.settings = settings(

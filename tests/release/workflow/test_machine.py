@@ -231,10 +231,12 @@ class Office(RuleBasedStateMachine):
         assert max(at for _, at in good) <= now < max(at for _, at in good) + timedelta(days=30)
 
     def teardown(self) -> None:
-        self.registry.verify_audit()
-        charged = [charge.release for charge in self.registry.ledger.balance(Population("patients")).charges]
-        assert sorted(charged) == sorted(self.charged)
-        self.folder.cleanup()
+        with self.folder:
+            self.registry.verify_audit()
+            charged = [
+                charge.release for charge in self.registry.ledger.balance(Population("patients")).charges
+            ]
+            assert sorted(charged) == sorted(self.charged)
 
 
 def test_no_sequence_of_commands_releases_what_must_not_be() -> None:
