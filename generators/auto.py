@@ -36,8 +36,7 @@ class Shares:
     """How ρ is shared out, and how exploring goes. The defaults measured best on public tables (docs/generators.md).
 
     Attributes:
-        one_way: one-way marginals at first.
-        most_one_way: one-way marginals in all, where the first noise turns out to be large beside the counts.
+        one_way: one-way marginals at first; where they get more because of their noise (`stages`), all that follows shrinks alike.
         choice: choosing the tree's pairs.
         tree: measuring them.
         explore: choosing and measuring in rounds; the rest consolidates.
@@ -54,7 +53,6 @@ class Shares:
     """
 
     one_way: float = 0.08
-    most_one_way: float = 0.35
     choice: float = 0.03
     tree: float = 0.18
     explore: float = 0.25
@@ -69,9 +67,6 @@ class Shares:
     coarse: bool | None = None
     cells: float = 3e5
 
-
-ONE_WAY_ERROR = 0.0115
-"""Total variation distance from noise that one-way marginals may have before they are measured again."""
 
 COARSE_ERROR = 0.3
 """With more noise than this in an average pair, pairs and triples compete at coarser resolutions too."""
@@ -117,15 +112,6 @@ class AutoFitter:
         share = self.shares.one_way if d > 1 else 1.0
         return gaussian_sigma(self.assignment.rho * share / d, self.assignment.max_rows)
 
-    def _again(self, domain: Domain, total: float) -> float | None:
-        """σ of a second measurement of the one-way marginals, where the first is coarse beside the counts."""
-        d, k, shares = len(domain), self.assignment.max_rows, self.shares
-        if d == 1:
-            return None
-        error = NOISE_L1 * self._sigma_one() * float(np.mean(domain.sizes)) / (2.0 * total)
-        wanted = min(shares.one_way * (error / ONE_WAY_ERROR) ** 2, shares.most_one_way) - shares.one_way
-        return gaussian_sigma(self.assignment.rho * wanted / d, k) if wanted > 0.01 else None
-
     def _rare(self, domain: Domain, total: float) -> float:
         """Below how many σ levels are merged: where pairs can be measured well, few levels are better left alone."""
         return RARE if self.pair_error(domain, total) > RARE_ERROR else RARE_QUIET
@@ -149,7 +135,7 @@ class AutoFitter:
             zeros,
             most_cells=self.assignment.most_cells,
             rare=self._rare,
-            again=self._again,
+            rho=self.assignment.rho if len(measurer.domain) > 1 else 0.0,
         )
         progress(0.05, f"{len(begin.measurements)} one-way marginals measured")
         if len(measurer.domain) == 1:
@@ -183,7 +169,8 @@ class _Refinement:
     ) -> None:
         self.plan = plan
         self.shares = plan.shares
-        self.rho = plan.assignment.rho
+        # What the shares below are parts of: they are smaller where one-way marginals took more.
+        self.rho = begin.measurer.filter.left / (1.0 - plan.shares.one_way)
         self.measurer = begin.measurer
         self.domain: Domain = begin.compression.merged
         self.measurements = begin.measurements
@@ -192,7 +179,6 @@ class _Refinement:
         self.constrained = begin.fitted.tree.cells if zeros else 0
         self.progress = progress
         self.chosen: list[View] = []
-        self.one_way = 1.0 - begin.measurer.filter.left / begin.measurer.filter.limit
         self.rounds = 0
         self.coarse = False
         self.rng = begin.measurer.generator()
@@ -221,7 +207,7 @@ class _Refinement:
             exponential_epsilon(self.rho * self.shares.choice / (self.plan.assignment.attributes - 1)),
             sigma=self.shares.tree_penalty
             * gaussian_sigma(
-                self.rho * (1.0 - self.one_way - self.shares.choice) / (pairs + self.rounds),
+                self.rho * (1.0 - self.shares.one_way - self.shares.choice) / (pairs + self.rounds),
                 self.measurer.max_rows,
             ),
             coarse=self.coarse,
@@ -234,7 +220,7 @@ class _Refinement:
     def _explore(self) -> None:
         rounds = self.rounds
         price = self.rho * self.shares.explore / rounds
-        rest = self.rho * (1.0 - self.one_way - self.shares.choice)
+        rest = self.rho * (1.0 - self.shares.one_way - self.shares.choice)
         final = gaussian_sigma(rest / (len(self.chosen) + rounds), self.measurer.max_rows)
         search = _Search(
             candidates=Candidates.of(

@@ -151,9 +151,10 @@ class Compression:
 
 
 def _merge_rare(counts: FloatTable, least: float) -> npt.NDArray[np.int64]:
-    """Levels with fewer than `least` together, after the others; nothing is merged where that leaves one level."""
+    """Levels with fewer than `least` together, after the others; the fullest stays by itself, also where it has fewer."""
     rare = counts < least
-    if not 2 <= rare.sum() < len(counts):
+    rare[np.argmax(counts)] = False
+    if rare.sum() < 2:
         return np.arange(len(counts))
     return np.where(rare, len(counts) - rare.sum(), np.cumsum(~rare) - 1)
 

@@ -12,9 +12,9 @@ from generators.core import junction
 from generators.core.compress import Compression
 from generators.core.domain import Domain, StructuralZeros
 from generators.core.inference import Fitted, Measurement, combine, fit, total_of
-from generators.core.measurer import Measurer
+from generators.core.measurer import Measurer, gaussian_rho, gaussian_sigma
 from generators.core.shrinking import shrunk
-from generators.core.views import Views, full_view
+from generators.core.views import NOISE_L1, Views, full_view
 from release.errors import PlanError
 
 _WITH_ZEROS = 200
@@ -22,6 +22,12 @@ _WITH_ZEROS = 200
 
 RARE = 3.0
 """Levels below so many σ of a one-way count are merged (2108.04978; docs/generators.md has what other values gave)."""
+
+_ONE_WAY_ERROR = 0.0115
+"""Total variation distance from noise that one-way marginals may have before they are measured again."""
+
+_MOST, _MOST_LOUD = 0.35, 0.5
+"""Shares of ρ that one-way marginals may have in all for that; and that they get where even the whole of ρ would not do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -42,7 +48,7 @@ def measure_one_way(
     *,
     most_cells: float,
     rare: Callable[[Domain, float], float] = lambda _domain, _total: RARE,
-    again: Callable[[Domain, float], float | None] = lambda _domain, _total: None,
+    rho: float = 0.0,
 ) -> Beginning:
     """Measure every attribute's marginal, draw blurred counts to their mean, merge rare levels, and fit the model of these and the structural zeros.
 
@@ -52,7 +58,7 @@ def measure_one_way(
         zeros: structural zeros; their attributes are not merged.
         most_cells: cells that the junction tree may have.
         rare: given the domain and the noisy total, the threshold for merging, in σ; 0 merges nothing.
-        again: given the domain and the noisy total, σ of a second measurement of every marginal, or None.
+        rho: of the whole fit: one-way marginals get a larger share of it where the first noise turns out to be large; 0: they do not.
 
     Raises:
         PlanError: one-way marginals and structural zeros alone do not fit; nothing was measured yet.
@@ -68,7 +74,7 @@ def measure_one_way(
     measurer.prepare([(a,) for a in range(len(full))])
     measured = [measurer.measure(full_view((a,)), sigma, "measure 1-way") for a, sigma in enumerate(sigmas)]
     total = total_of(measured)
-    if (second := again(full, total)) is not None:
+    if (second := _second_sigma(measurer, sigmas, total, rho)) is not None:
         measured += [measurer.measure(m.view, second, "measure 1-way again") for m in measured]
     # What is rare is asked of the counts as they were measured: drawn to their mean, all levels of a blurred column could be rare, or none.
     means = [(mean, 1.0 / math.sqrt(float(precision.flat[0]))) for _, mean, precision in combine(measured)]
@@ -92,3 +98,12 @@ def measure_one_way(
         measurements=folded,
         fitted=fit(views, folded, zeros, iterations=_WITH_ZEROS) if zeros else fit(views, folded),
     )
+
+
+def _second_sigma(measurer: Measurer, sigmas: Sequence[float], total: float, rho: float) -> float | None:
+    """σ of a second measurement of all one-way marginals; None where the first is quiet enough, or took what it may."""
+    first = sum(gaussian_rho(sigma, measurer.max_rows) for sigma in sigmas)
+    cells = float(np.mean([s * n for s, n in zip(sigmas, measurer.domain.sizes, strict=True)]))
+    wanted = first * (NOISE_L1 * cells / (2.0 * total) / _ONE_WAY_ERROR) ** 2
+    more = min(wanted, (_MOST if wanted <= rho else _MOST_LOUD) * rho) - first
+    return gaussian_sigma(more / len(sigmas), measurer.max_rows) if more > first / 8.0 else None

@@ -5,7 +5,7 @@
     … --tables diabetes130 --epsilons 10 --resume                 only what the file of results lacks
     … --stored                                                    nothing measured: the table of all that the file holds
     … --parts                                                     noise, clipping beside Opacus' and accounting by themselves
-    … --audit                                                     dp_autoregressive's training seen from inside, with the product's own noise
+    … --audit                                                     trainings and releases audited, with the product's own noise (`deep_audits`)
 
 The same codes with a public domain, δ = 1e-9 and one scoring (`coded_tables`) for all; ours through their public plans, a row a unit, the
 task declared. Each fit is a process of its own with one thread; its seconds are processor time, imports and sampling included. Every fit is
@@ -39,9 +39,9 @@ OURS = (*DEEP, "mst", "auto", *BASELINES)
 PEERS = {
     "smartnoise dpctgan": "dpctgan",
     "smartnoise dpctgan, 20 epochs": "dpctgan-20",
-    "smartnoise dpctgan, 10 epochs": "dpctgan-10",
+    "smartnoise dpctgan, 5 epochs": "dpctgan-5",
 }
-"""And what `run_smartnoise.py` calls them. The second where the first takes hours; the third on diabetes130, whose epochs have twice Adult's steps."""
+"""And what `run_smartnoise.py` calls them. The second where the first takes hours; the third on diabetes130, where five epochs take half an hour."""
 WIDE = ("credit-default", "diabetes130")
 RESULTS = Results(FOLDER / "deep-fits.jsonl")
 
@@ -206,21 +206,6 @@ def parts() -> dict[str, float]:
     return found
 
 
-def audits() -> None:
-    """`tests.generators.deep.white_box` with the product's own noise: what is claimed of a unit, and what is measured."""
-    import pytest
-    import torch
-
-    from tests.generators.deep.white_box import audit, plan_of
-
-    torch.set_num_threads(1)
-    for epsilon, steps, rate in ((400.0, 100, 1.0), (200.0, 150, 0.3)):
-        plan = plan_of(epsilon, steps, rate)
-        with pytest.MonkeyPatch.context() as patch:
-            found = audit(patch, plan, 10)
-        print(f"  sampling rate {rate:g}, noise multiplier {plan.recipe.multiplier:.3f}: {found}", flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -246,6 +231,8 @@ def main() -> None:
         print("\n".join(f"  {name}: {figure:.4g}" for name, figure in parts().items()))
         return
     if arguments.audit:
+        from deep_audits import audits
+
         audits()
         return
     if not arguments.stored:

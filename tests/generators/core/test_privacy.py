@@ -128,13 +128,14 @@ def test_scores_of_many_rows_move_by_no_more_than_the_sensitivity_to_the_last_bi
 
 @pytest.mark.parametrize("name", MARGINAL)
 @pytest.mark.parametrize("rows_per_unit", [1, 3])
-def test_what_ran_costs_what_was_planned(name, rows_per_unit):
+@pytest.mark.parametrize("epsilon", [1.0, 0.02], ids=["quiet", "one-way marginals measured twice"])
+def test_what_ran_costs_what_was_planned(name, rows_per_unit, epsilon):
     unit = {"unit": "who", "max_rows": rows_per_unit} if rows_per_unit > 1 else {}
     schema = make_schema(
         colour=["r", "g", "b"], size=["s", "m", "l", "xl"], age=(0, 20), flag=["n", "y"], **unit
     )
     table = random_table(schema, 1_500, np.random.default_rng(2))
-    plan = get(name).plan(schema, BUDGET)
+    plan = get(name).plan(schema, Budget(epsilon=epsilon, delta=1e-7))
     noise = Recorder(3)
     plan.run(table, noise)
     rho = sum(rows_per_unit**2 / (2 * sigma**2) for sigma, _ in noise.gaussians)
