@@ -8,6 +8,7 @@ import streamlit as st
 
 from app import desk, panels, plots
 from app.margins import Margin, margins
+from app.notes import Notes, notes
 from app.panels import Markup, Tone
 from app.rendering import MODE_WORDS, figure
 from release.errors import RefusedError
@@ -42,7 +43,8 @@ def what_could_go_wrong(view: ReleaseView) -> None:
     if verdict is None:
         st.markdown("Not judged yet, so nothing is known. Until it is, this table stays.")
         return
-    cards = [_card(found) for found in _by_rule(_worrying(verdict))]
+    said = notes(verdict, view.evidence, view.document)
+    cards = [_card(found, said) for found in _by_rule(_worrying(verdict))]
     if cards:
         st.html(panels.joined(cards[:_CARDS]))
         if len(cards) > _CARDS:
@@ -66,7 +68,7 @@ def what_could_go_wrong(view: ReleaseView) -> None:
     _not_covered(view, verdict)
 
 
-def _card(found: Sequence[Finding]) -> Markup:
+def _card(found: Sequence[Finding], said: Notes) -> Markup:
     """One rule that is not met, with the subjects that it is not met for."""
     first = found[0]
     subjects = [finding.subject for finding in found if finding.subject]
@@ -79,6 +81,8 @@ def _card(found: Sequence[Finding]) -> Markup:
     lines = [panels.paragraph(title), panels.paragraph(first.reason)]
     measured = f" · measured {figure(first.value)}" if first.value is not None else ""
     lines.append(panels.paragraph(f"{first.limit}{measured}", kind="sg-minor"))
+    if note := said.get((first.rule, first.subject)):
+        lines.append(panels.paragraph(note, kind="sg-minor"))
     return panels.box(panels.joined(lines), desk.RULING_TONE[first.ruling])
 
 

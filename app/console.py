@@ -1,7 +1,8 @@
 """The screen: results on stdout (a rendering for people, or pure JSON), everything else on stderr.
 
 Rules: `--json` prints exactly one JSON document on stdout; progress appears only on a terminal, on stderr; an
-unexpected exception shows its kind and place, never its text, which may quote a cell of a real table.
+unexpected exception shows its kind and place, never its text, which may quote a cell of a real table; no name that somebody chose
+can move the cursor, colour or reorder what a reviewer reads (`legible`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import sys
 import tempfile
 import traceback
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,9 +81,24 @@ def show(data: Any, render: Callable[[], Any], *, as_json: bool) -> None:
         stdout().print(render())
 
 
+def legible(text: object) -> str:
+    """The text with each sign that a terminal would obey written out by its code: controls, and marks that reorder a line.
+
+    Line ends and tabs stay. Letters and marks of any script stay.
+    """
+    return "".join(
+        repr(sign)[1:-1] if unicodedata.category(sign) in _OBEYED and sign not in "\n\t" else sign
+        for sign in str(text)
+    )
+
+
+_OBEYED = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode's categories of controls, format marks (direction, invisible joiners), halves of pairs, line and paragraph ends."""
+
+
 def note(text: str) -> None:
     """One line for people, on stderr."""
-    stderr().print(text, markup=False)
+    stderr().print(legible(text), markup=False)
 
 
 def lines_of(pairs: Sequence[tuple[str, object]]) -> RenderableType:
@@ -93,7 +110,7 @@ def lines_of(pairs: Sequence[tuple[str, object]]) -> RenderableType:
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
     for label, value in pairs:
-        grid.add_row(label, value if hasattr(value, "__rich_console__") else Text(str(value)))
+        grid.add_row(label, value if hasattr(value, "__rich_console__") else Text(legible(value)))
     return grid
 
 
@@ -110,7 +127,7 @@ def table_of(
         widest = max((len(str(row[index])) for row in rows), default=0)
         table.add_column(name, overflow="fold", min_width=widest if widest <= SHORT_CELL else None)
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
+        table.add_row(*(cell if isinstance(cell, Text) else Text(legible(cell)) for cell in row))
     return table
 
 
@@ -150,7 +167,7 @@ def print_error(error: ReleaseError, *, as_json: bool) -> None:
             "exit_code": error.exit_code,
         }
         sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
-    sys.stderr.write(f"sluice: {error}\n")
+    sys.stderr.write(f"sluice: {legible(error)}\n")
 
 
 def print_stop(error: Stopped) -> None:

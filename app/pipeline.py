@@ -77,7 +77,7 @@ def run(
         RefusedError: another process runs it.
         KeyboardInterrupt: with a message that says what was charged and what can be resumed.
     """
-    from release.workflow.transitions import State
+    from release.workflow.transitions import State, steps_from
 
     with workspace.lock(release):
         view = workspace.registry.show(release)
@@ -105,7 +105,7 @@ def run(
             return view
     raise TransitionError(
         f"{release} is {view.state}, and there is nothing to run",
-        mend=f"possible now: {', '.join(view.actions) or 'nothing'}",
+        mend=f"possible now: {', '.join(steps_from(view.state, release)) or 'nothing'}",
     )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from app.console import lines_of, table_of
+from app.console import legible, lines_of, table_of
 from release.records import (
     Control,
     Evidence,
@@ -85,8 +85,13 @@ def events_table(cost: PrivacyCost) -> RenderableType:
     return table_of(("event", "mechanism", "parameter", "times", "sampling"), rows)
 
 
-def findings_table(verdict: Verdict) -> RenderableType:
-    """Each rule's finding, the worst first; below, why those that are not met are not, one reason for each rule."""
+def findings_table(verdict: Verdict, notes: Mapping[tuple[str, str], str]) -> RenderableType:
+    """Each rule's finding, the worst first; below, why those that are not met are not, one reason for each rule.
+
+    Args:
+        verdict: whose findings.
+        notes: what the probes say of the figures, by rule and subject (`app.notes`).
+    """
     from rich.console import Group
     from rich.text import Text
 
@@ -114,8 +119,11 @@ def findings_table(verdict: Verdict) -> RenderableType:
     lines = [
         Text.assemble(
             ruling_text(ruling),
-            f" {rule} ({found[0].subject or 'release'}{f' and {len(found) - 1} more' if found[1:] else ''}): "
-            f"{found[0].reason}",
+            legible(
+                f" {rule} ({found[0].subject or 'release'}{f' and {len(found) - 1} more' if found[1:] else ''}): "
+                f"{found[0].limit}; {found[0].reason}"
+            ),
+            legible(f" [{note}]") if (note := notes.get((rule, found[0].subject))) else "",
         )
         for (ruling, rule), found in reasons.items()
     ]

@@ -18,6 +18,7 @@ from app.rendering import (
 )
 from release.canonical import digest, to_json
 from release.data.mix import shares_in_words
+from release.workflow.transitions import Action, steps_from
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -77,6 +78,8 @@ def release_text(view: ReleaseView, detail: Detail) -> RenderableType:
     """State, request, cost, verdict, votes, as much as `detail` asks for."""
     from rich.console import Group
 
+    from app.notes import notes
+
     request = view.request
     lines: list[tuple[str, object]] = [
         ("release", f"{view.release}, turn {view.turn}"),
@@ -97,7 +100,7 @@ def release_text(view: ReleaseView, detail: Detail) -> RenderableType:
     if view.evidence is not None and detail >= Detail.FIGURES:
         parts += [evidence_table(view.evidence.evidence), controls_table(view.evidence.controls)]
     if view.verdict is not None and detail >= Detail.RULES:
-        parts.append(findings_table(view.verdict))
+        parts.append(findings_table(view.verdict, notes(view.verdict, view.evidence, view.document)))
     if view.verdict is not None:
         parts.append(verdict_summary(view.verdict))
     parts.append(lines_of(_after(view)))
@@ -147,7 +150,7 @@ def seen_digest(view: ReleaseView) -> str:
 
 def _after(view: ReleaseView) -> list[tuple[str, object]]:
     lines: list[tuple[str, object]] = []
-    if view.binding is not None:
+    if view.binding is not None and Action.APPROVE in view.actions:
         lines.append(
             (
                 "seen",
@@ -164,5 +167,6 @@ def _after(view: ReleaseView) -> list[tuple[str, object]]:
         lines.append(("approved", f"until {view.approval.expires_at:%Y-%m-%d %H:%M} UTC"))
     if view.bundle is not None:
         lines.append(("exported", f"by {view.bundle.by} on {view.bundle.at:%Y-%m-%d}"))
-    lines.append(("possible now", ", ".join(action.value for action in view.actions) or "nothing"))
+    for place, step in enumerate(steps_from(view.state, view.release) or ("nothing",)):
+        lines.append(("" if place else "possible now", step.replace("`", "")))
     return lines

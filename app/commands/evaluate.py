@@ -53,7 +53,8 @@ def evaluate(
     """
     import json
 
-    from app.evaluation import evaluate_files
+    from app.evaluation import evaluate_files, policy_document
+    from app.notes import notes
     from app.rendering import (
         EXIT_CODE,
         controls_table,
@@ -88,7 +89,8 @@ def evaluate(
             screen.print(evidence_table(outcome.evidence.evidence))
             screen.print(controls_table(outcome.evidence.controls))
         else:
-            screen.print(findings_table(outcome.verdict))
+            document = policy_document(policy) if policy is not None else ""
+            screen.print(findings_table(outcome.verdict, notes(outcome.verdict, outcome.evidence, document)))
             screen.print(verdict_summary(outcome.verdict))
         screen.print(
             lines_of([("more", "what each attack found, in which columns and at whom: --json, explanations")])

@@ -144,6 +144,7 @@ class ReleaseView:
         request: what was asked for.
         dataset: from which dataset.
         terms: of the policy in force under the request's policy name.
+        document: that policy's text.
         opened: the present turn, with its charge.
         candidate: of the present turn.
         evidence: of that candidate.
@@ -163,6 +164,7 @@ class ReleaseView:
     request: Request
     dataset: Dataset
     terms: PolicyTerms
+    document: str
     opened: Turn | None
     candidate: Candidate | None
     evidence: EvidenceSet | None
@@ -294,6 +296,7 @@ class Dossier:
             request=self.request,
             dataset=self.dataset,
             terms=self.policy.terms,
+            document=self.policy.document,
             opened=self.opened,
             candidate=self.candidate.record if self.candidate else None,
             evidence=self.evidence.record if self.evidence else None,

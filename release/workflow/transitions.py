@@ -63,6 +63,46 @@ class Action(StrEnum):
     WITHDRAW = "withdraw"
 
 
+VERBS: dict[Action, str] = {
+    Action.SUBMIT: "submit {}",
+    Action.BEGIN_GENERATION: "run {}",
+    Action.RECORD_CANDIDATE: "store the candidate of {}",
+    Action.RECORD_VERDICT: "judge {}",
+    Action.FAIL: "give up the turn of {}",
+    Action.APPROVE: "approve {}",
+    Action.RETURN: "send {} back",
+    Action.REJECT: "reject {}",
+    Action.REQUIRE_RE_REVIEW: "have {} judged again",
+    Action.LAPSE: "let the approval of {} lapse",
+    Action.BEGIN_EXPORT: "export {}",
+    Action.FAIL_EXPORT: "break off the export of {}",
+    Action.RECORD_EXPORT: "record the export of {}",
+    Action.EXPIRE: "let {} expire",
+    Action.REVOKE: "revoke {}",
+    Action.SUPERSEDE: "supersede {}",
+    Action.WITHDRAW: "withdraw {}",
+}
+"""Each action as messages say it, after "to"."""
+
+COMMANDS: dict[Action, str] = {
+    Action.SUBMIT: "run",
+    Action.BEGIN_GENERATION: "run",
+    Action.RECORD_CANDIDATE: "run",
+    Action.RECORD_VERDICT: "run",
+    Action.FAIL: "run",
+    Action.APPROVE: "approve",
+    Action.RETURN: "return",
+    Action.REJECT: "reject",
+    Action.BEGIN_EXPORT: "export",
+    Action.FAIL_EXPORT: "export",
+    Action.RECORD_EXPORT: "export",
+    Action.REVOKE: "revoke",
+    Action.SUPERSEDE: "supersede",
+    Action.WITHDRAW: "withdraw",
+}
+"""The verb of `sluice release` that does it; what happens by itself has none. One left half done is taken up by the same verb."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
     """One arrow.
@@ -191,18 +231,38 @@ def actions_from(state: State) -> tuple[Action, ...]:
     return tuple(dict.fromkeys(row.action for row in TRANSITIONS if row.source is state))
 
 
+def steps_from(state: State, release: str) -> tuple[str, ...]:
+    """What people can type in this state, each with who may: "`sluice release withdraw claims-1` (requester)"."""
+    found: dict[str, tuple[Role, ...]] = {}
+    for row in TRANSITIONS:
+        if row.source is state and row.roles:
+            again = row.action is Action.BEGIN_GENERATION and state is not State.SUBMITTED
+            flag = " --new-turn" if again else ""
+            command = f"`sluice release {COMMANDS[row.action]} {release}{flag}`"
+            found[command] = tuple(role for role in found.get(command, row.roles) if role in row.roles)
+    return tuple(f"{command} ({' or '.join(roles)})" for command, roles in found.items())
+
+
 def may_move(source: State, action: Action, target: State) -> bool:
     """Whether the table has this arrow."""
     return (source, action, target) in _ARROWS
 
 
-def require_move(source: State, action: Action, target: State) -> Transition:
-    """The table's arrow. TransitionError where there is none, with what can be done instead."""
+def require_move(source: State, action: Action, target: State, release: str = "ID") -> Transition:
+    """The table's arrow. TransitionError where there is none, with where it starts and what can be done instead."""
     if not may_move(source, action, target):
-        possible = actions_from(source)
+        starts = dict.fromkeys(row.source for row in TRANSITIONS if row.action is action)
+        if source in starts:
+            fact = f"to {VERBS[action].format(release)} does not lead from {source} to {target}"
+        else:
+            fact = (
+                f"{release} is {source}; to {VERBS[action].format(release)} it must be {' or '.join(starts)}"
+            )
+        steps = steps_from(source, release)
         raise TransitionError(
-            f"{action} is not possible while the release is {source}",
-            mend=f"possible now: {', '.join(possible)}" if possible else "nothing can be done to it any more",
+            fact,
+            mend=f"`sluice release show {release}` says why; "
+            + (f"possible now: {', '.join(steps)}" if steps else "nothing can be done to it any more"),
         )
     return _ARROWS[source, action, target]
 
@@ -221,17 +281,24 @@ def require_do(row: Transition, member: Member | None, person: Person, requester
     if may_do(row, member, person, requester):
         return
     if not row.roles:
-        raise NotAuthorisedError(f"{row.action} happens by itself; {person} cannot do it")
+        raise NotAuthorisedError(
+            f"to {VERBS[row.action].format('a release')} happens by itself; {person} cannot do it"
+        )
     if row.others and person == requester:
         raise NotAuthorisedError(
-            f"{person} asked for this release and so cannot {row.action} it", mend="another person has to"
+            f"{person} asked for this release and so cannot {VERBS[row.action].format('it')}",
+            mend="another person has to",
         )
     if row.own and person != requester:
-        raise NotAuthorisedError(f"only {requester}, who asked for it, can {row.action} this release")
+        raise NotAuthorisedError(
+            f"only {requester}, who asked for it, can {VERBS[row.action].format('this release')}",
+            mend=f"ask {requester}",
+        )
+    what = VERBS[row.action].format("a release")
     if len(row.roles) == 1:
-        require_role(member, person, row.roles[0], f"{row.action} a release")
+        require_role(member, person, row.roles[0], what)
     raise NotAuthorisedError(
-        f"{person} has none of the roles {', '.join(row.roles)}, one of which it takes to {row.action} a release",
+        f"{person} has none of the roles {', '.join(row.roles)}, one of which it takes to {what}",
         mend="ask somebody who has",
     )
 
@@ -266,11 +333,12 @@ def diagram() -> str:
     lines += [f"    {source} --> {target}: {', '.join(names)}" for (source, target), names in drawn.items()]
     lines += [f"    {state} --> [*]" for state in State if not actions_from(state)]
     who: dict[Action, Transition] = {row.action: row for row in TRANSITIONS}
-    table = ["| action | who | on whose request |", "|---|---|---|"]
+    table = ["| action | `sluice release` | who | on whose request |", "|---|---|---|---|"]
     for action, row in who.items():
         people = " or ".join(row.roles) or "happens by itself"
         whose = "another person's" if row.others else "their own" if row.own else "anyone's"
-        table.append(f"| `{action}` | {people} | {whose} |")
+        command = f"`{COMMANDS[action]}`" if action in COMMANDS else ""
+        table.append(f"| `{action}` | {command} | {people} | {whose} |")
     return "\n".join(
         (
             "# Workflow of a release",

@@ -39,7 +39,10 @@ def test_a_release_without_a_verdict_is_nothing_to_have_seen(proposed):
     proposed("release return toy-1 --seen 3fa9c1d27b04 --as ben", code=1)
     assert "it has no verdict now" in proposed.err
     proposed("release return toy-1 --as ben", code=1)
-    assert "return is not possible" in proposed.err
+    assert (
+        "to send toy-1 back it must be in_review or partially_reviewed or reviewed or approved"
+        in proposed.err
+    )
 
 
 def test_a_file_cannot_get_a_second_budget(shell, tmp_path):

@@ -254,7 +254,7 @@ def test_a_non_private_generator_runs_as_a_baseline_only_and_never_reaches_revie
     assert made.make(baseline, epsilon=None) is State.BLOCKED
     view = made.registry.show(baseline)
     assert (view.verdict.releasable, view.opened.charge, view.candidate.claim) == (True, "", None)
-    unchanged(made, TransitionError, "not possible", lambda: made.approve(baseline))
+    unchanged(made, TransitionError, "it must be", lambda: made.approve(baseline))
 
 
 def test_a_private_candidate_under_purpose_baseline_never_reaches_review_either(made: World) -> None:
@@ -373,7 +373,7 @@ def test_a_failed_turn_stays_charged_and_can_be_tried_again(made: World) -> None
 
 def test_who_may_not_vote(made: World) -> None:
     release = made.propose().release
-    unchanged(made, TransitionError, "not possible", lambda: made.approve(release, BEN))
+    unchanged(made, TransitionError, "it must be", lambda: made.approve(release, BEN))
     made.make(release)
     unchanged(made, NotAuthorisedError, "asked for this release", lambda: made.approve(release, ANNA))
     unchanged(made, NotAuthorisedError, "none of the roles", lambda: made.approve(release, DORA))
@@ -460,7 +460,7 @@ def test_the_policy_owner_where_wanted(tmp_path) -> None:
     made.make(release)
     assert made.approve(release, BEN, CORA) is State.REVIEWED
     assert made.registry.current_approval(release) is None
-    unchanged(made, TransitionError, "not possible", lambda: made.export(release))
+    unchanged(made, TransitionError, "it must be", lambda: made.export(release))
     assert made.approve(release, OTTO) is State.APPROVED
     made.export(release)
 
@@ -564,9 +564,9 @@ def test_training_wants_a_sweep_on_file_where_the_policy_says_so(tmp_path) -> No
 
 def test_only_a_releaser_exports_and_only_what_is_approved(made: World) -> None:
     release = made.propose().release
-    unchanged(made, TransitionError, "not possible", lambda: made.export(release))
+    unchanged(made, TransitionError, "it must be", lambda: made.export(release))
     made.make(release)
-    unchanged(made, TransitionError, "not possible", lambda: made.export(release))
+    unchanged(made, TransitionError, "it must be", lambda: made.export(release))
     made.approve(release)
     for person in (ANNA, BEN, OTTO):
         unchanged(
@@ -598,13 +598,42 @@ class Talkative(FakeJudge):
         return replace(found, findings=(*found.findings, more))
 
 
-@pytest.mark.parametrize("judge", [Stricter(), Forgetful(), Talkative()])
-def test_export_judges_again_and_stops_at_any_difference(made: World, judge: FakeJudge) -> None:
+class Wordy(FakeJudge):
+    """The same ruling for another reason, as after an upgrade."""
+
+    def judge(self, *arguments: object) -> Verdict:
+        found = super().judge(*arguments)
+        return replace(found, findings=tuple(replace(item, reason="newly put") for item in found.findings))
+
+
+class Elsewhere(FakeJudge):
+    """The same findings, said to be of another gate mode."""
+
+    def judge(self, *arguments: object) -> Verdict:
+        return replace(super().judge(*arguments), mode=GateMode.COVERED)
+
+
+@pytest.mark.parametrize(
+    ("judge", "difference"),
+    [
+        (Stricter(), "gives broken, not the stored verdict: fake was met and is broken; find out"),
+        (Forgetful(), "fake was met and is absent"),
+        (Talkative(), "gives met, not the stored verdict: more was absent and is met"),
+        (
+            Wordy(),
+            "gives met, not the stored verdict: the same rulings, otherwise worded or limited, in fake",
+        ),
+        (Elsewhere(), "the same findings, under another policy, mode or candidate"),
+    ],
+)
+def test_export_judges_again_and_stops_at_any_difference(
+    made: World, judge: FakeJudge, difference: str
+) -> None:
     release = made.approved()
     unchanged(
         made,
         GateError,
-        "judged again",
+        difference,
         lambda: made.registry.begin_export(release, judge=judge, by=DORA),
     )
     made.registry.begin_export(release, judge=made.judge, by=DORA)

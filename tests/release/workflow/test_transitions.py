@@ -12,7 +12,9 @@ from release.errors import NotAuthorisedError, TransitionError
 from release.records import Kind, Person, Purpose
 from release.workflow.people import SYSTEM, Member, Role, may_act, require_role
 from release.workflow.transitions import (
+    COMMANDS,
     TRANSITIONS,
+    VERBS,
     Action,
     State,
     Transition,
@@ -25,6 +27,7 @@ from release.workflow.transitions import (
     require_do,
     require_enter_review,
     require_move,
+    steps_from,
 )
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -78,6 +81,59 @@ def test_what_is_not_in_the_table_is_refused_with_what_is_possible(source: State
             TransitionError, match="possible now" if actions_from(source) else "nothing can be"
         ):
             require_move(source, action, target)
+
+
+STEPS = {
+    State.SUBMITTED: ("`sluice release run x-1` (requester)", "`sluice release withdraw x-1` (requester)"),
+    State.BLOCKED: (
+        "`sluice release run x-1 --new-turn` (requester)",
+        "`sluice release withdraw x-1` (requester)",
+    ),
+    State.EVALUATING: (
+        "`sluice release run x-1` (requester)",
+    ),  # judging alone is also a reviewer's, measuring is not
+    State.EXPORTING: ("`sluice release export x-1` (releaser)",),
+    State.RELEASED: (
+        "`sluice release revoke x-1` (releaser or policy-owner)",
+        "`sluice release supersede x-1` (releaser)",
+    ),
+    State.REVOKED: (),
+}
+
+
+def test_what_people_can_type() -> None:
+    for state, steps in STEPS.items():
+        assert steps_from(State(state), "x-1") == steps
+
+
+def test_every_action_can_be_said_and_every_action_of_people_typed() -> None:
+    assert set(VERBS) == set(Action)
+    assert set(COMMANDS) == {row.action for row in TRANSITIONS if row.roles}
+    assert all(steps_from(state, "x-1") for state in State if actions_from(state))
+
+
+def test_a_refusal_says_from_where_it_can_be_done_and_what_can_be_done_now() -> None:
+    with pytest.raises(TransitionError) as refused:
+        require_move(State.SUBMITTED, Action.BEGIN_EXPORT, State.EXPORTING, "x-1")
+    assert refused.value.fact == "x-1 is submitted; to export x-1 it must be approved"
+    assert refused.value.mend == "`sluice release show x-1` says why; possible now: " + ", ".join(
+        STEPS[State.SUBMITTED]
+    )
+    with pytest.raises(TransitionError) as refused:
+        require_move(State.IN_REVIEW, Action.APPROVE, State.REJECTED, "x-1")
+    assert refused.value.fact == "to approve x-1 does not lead from in_review to rejected"
+    with pytest.raises(TransitionError) as refused:
+        require_move(State.REVOKED, Action.SUPERSEDE, State.SUPERSEDED, "x-1")
+    assert str(refused.value).endswith("says why; nothing can be done to it any more")
+
+
+def test_who_may_not_is_told_in_plain_words() -> None:
+    sending_back = require_move(State.IN_REVIEW, Action.RETURN, State.RETURNED)
+    with pytest.raises(NotAuthorisedError, match="so cannot send it back; another person has to"):
+        require_do(sending_back, member(Role.REVIEWER), BEN, BEN)
+    exporting = require_move(State.APPROVED, Action.BEGIN_EXPORT, State.EXPORTING)
+    with pytest.raises(NotAuthorisedError, match="to export a release takes the role releaser"):
+        require_do(exporting, member(Role.REVIEWER), BEN, ANNA)
 
 
 def test_who_may_do_what_in_every_case() -> None:
