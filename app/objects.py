@@ -95,9 +95,7 @@ class ObjectStore:
         place = self._found(name)
         actual = str(keyed_file_digest(place, self.key) if keyed else file_digest(place))
         if not hmac.compare_digest(actual, name):
-            raise IntegrityError(
-                f"the stored object {name[:12]}… is not what was stored", mend="restore it from the backup"
-            )
+            raise _not_whole(name, "is not what was stored")
         return place
 
     def read(self, name: str, *, keyed: bool) -> bytes:
@@ -105,9 +103,7 @@ class ObjectStore:
         data = self._found(name).read_bytes()
         actual = hmac.new(self.key, data, hashlib.sha256) if keyed else hashlib.sha256(data)
         if not hmac.compare_digest(actual.hexdigest(), name):
-            raise IntegrityError(
-                f"the stored object {name[:12]}… is not what was stored", mend="restore it from the backup"
-            )
+            raise _not_whole(name, "is not what was stored")
         return data
 
     def folder(self, name: str) -> Path:
@@ -115,9 +111,7 @@ class ObjectStore:
         place = self._found(name)
         manifest = place / MANIFEST
         if not manifest.is_file() or str(file_digest(manifest)) != name:
-            raise IntegrityError(
-                f"the stored folder {name[:12]}… has lost its manifest", mend="restore it from the backup"
-            )
+            raise _not_whole(name, "has lost its manifest")
         files = json.loads(manifest.read_bytes())["files"]
         found = {
             path.relative_to(place).as_posix(): str(file_digest(path))
@@ -125,9 +119,7 @@ class ObjectStore:
             if path.is_file() and path != manifest
         }
         if found != files:
-            raise IntegrityError(
-                f"the stored folder {name[:12]}… is not what was stored", mend="restore it from the backup"
-            )
+            raise _not_whole(name, "is not what was stored")
         return place
 
     def names(self) -> tuple[str, ...]:
@@ -170,9 +162,7 @@ class ObjectStore:
             raise IntegrityError(f"{name[:20]!r} is not an object's name", mend="run sluice doctor")
         place = self._place(name)
         if not place.exists():
-            raise IntegrityError(
-                f"the stored object {name[:12]}… is missing", mend="restore it from the backup"
-            )
+            raise _not_whole(name, "is missing")
         return place
 
     def _aside(self) -> Path:
@@ -195,3 +185,11 @@ def _disk(doing: str) -> Iterator[None]:
         raise FaultError(
             f"could not {doing}: {reason}", mend="free disk space or fix the permissions, then run it again"
         ) from error
+
+
+def _not_whole(name: str, what: str) -> IntegrityError:
+    """The full place inside the workspace, as a restore from the backup needs it; a name is no secret in there."""
+    return IntegrityError(
+        f"the workspace's objects/{name[:2]}/{name} {what}",
+        mend="keep what is there for the auditor, then restore it from the backup; `sluice doctor` checks all of them",
+    )
