@@ -103,6 +103,10 @@ COMMANDS: dict[Action, str] = {
 """The verb of `sluice release` that does it; what happens by itself has none. One left half done is taken up by the same verb."""
 
 
+_WITH = {"export": " --to DIR", "revoke": ' -m "why"', "supersede": " --by LATER-ID"}
+"""What these verbs do not go without."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
     """One arrow.
@@ -237,8 +241,8 @@ def steps_from(state: State, release: str) -> tuple[str, ...]:
     for row in TRANSITIONS:
         if row.source is state and row.roles:
             again = row.action is Action.BEGIN_GENERATION and state is not State.SUBMITTED
-            flag = " --new-turn" if again else ""
-            command = f"`sluice release {COMMANDS[row.action]} {release}{flag}`"
+            verb = COMMANDS[row.action]
+            command = f"`sluice release {verb} {release}{' --new-turn' if again else _WITH.get(verb, '')}`"
             found[command] = tuple(role for role in found.get(command, row.roles) if role in row.roles)
     return tuple(f"{command} ({' or '.join(roles)})" for command, roles in found.items())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 import typer
 
@@ -11,7 +13,7 @@ from app.notes import notes
 from app.workspace import Workspace
 from policies import builtin
 from release.records import Finding, Measured, ReleaseId, Ruling
-from release.workflow.transitions import COMMANDS
+from release.workflow.transitions import COMMANDS, State, steps_from
 from tests.app import fakes
 from tests.app.conftest import PROPOSE
 
@@ -43,9 +45,14 @@ def words(text):
     return " ".join(text.split())
 
 
-def test_every_command_that_a_message_names_exists():
-    names = set(typer.main.get_command(release_commands).commands)
-    assert set(COMMANDS.values()) <= names
+def test_every_command_that_a_message_names_exists_and_lacks_nothing():
+    commands = typer.main.get_command(release_commands).commands
+    assert set(COMMANDS.values()) <= set(commands)
+    for state in State:
+        for step in steps_from(state, "x-1"):
+            verb, *arguments = shlex.split(step.split("`")[1])[2:]
+            with commands[verb].make_context(verb, arguments):  # raises where an option is missing or unknown
+                pass
 
 
 def test_a_blocked_release_says_which_limit_is_passed_where_and_what_to_do(blocked):

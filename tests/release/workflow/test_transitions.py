@@ -92,10 +92,10 @@ STEPS = {
     State.EVALUATING: (
         "`sluice release run x-1` (requester)",
     ),  # judging alone is also a reviewer's, measuring is not
-    State.EXPORTING: ("`sluice release export x-1` (releaser)",),
+    State.EXPORTING: ("`sluice release export x-1 --to DIR` (releaser)",),
     State.RELEASED: (
-        "`sluice release revoke x-1` (releaser or policy-owner)",
-        "`sluice release supersede x-1` (releaser)",
+        '`sluice release revoke x-1 -m "why"` (releaser or policy-owner)',
+        "`sluice release supersede x-1 --by LATER-ID` (releaser)",
     ),
     State.REVOKED: (),
 }
