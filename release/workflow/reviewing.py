@@ -71,7 +71,7 @@ class Reviewing:
             result = case.standing_with(vote)
             target = State.REJECTED if decision is Decision.REJECT else result.state
             move(step, case, action, target, by)
-            if target is State.APPROVED and result.approval is not None:
+            if result.approval is not None:
                 step.put_next("approval", f"{release}/{binding.turn}", result.approval, release)
         return target
 
