@@ -5,7 +5,7 @@
     … --tables diabetes130 --epsilons 10 --resume                 only what the file of results lacks
     … --stored                                                    nothing measured: the table of all that the file holds
     … --parts                                                     noise, clipping beside Opacus' and accounting by themselves
-    … --audit                                                     trainings and releases audited, with the product's own noise (`deep_audits`)
+    … --audit                                                     trainings and releases audited with the product's own noise: `deep_audits`
 
 The same codes with a public domain, δ = 1e-9 and one scoring (`coded_tables`) for all; ours through their public plans, a row a unit, the
 task declared. Each fit is a process of its own with one thread; its seconds are processor time, imports and sampling included. Every fit is
@@ -225,15 +225,15 @@ def main() -> None:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--stored", action="store_true")
     parser.add_argument("--parts", action="store_true")
-    parser.add_argument("--audit", action="store_true")
+    parser.add_argument("--audit", nargs="*", choices=("distances", "trainings", "releases"))
     arguments = parser.parse_args()
     if arguments.parts:
         print("\n".join(f"  {name}: {figure:.4g}" for name, figure in parts().items()))
         return
-    if arguments.audit:
-        from deep_audits import audits
+    if arguments.audit is not None:
+        import deep_audits
 
-        audits()
+        deep_audits.run(arguments.audit)
         return
     if not arguments.stored:
         measure(arguments)

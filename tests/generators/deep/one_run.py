@@ -10,9 +10,9 @@ What is claimed: training *alone*, ε of its event at `DELTA` by the product's o
 (`Blind`): the same answers whatever the rows, so that they and all that follows from them tell nothing of the coins, as the theorem needs.
 
 What it does not see. The theorem asks for more than a Gaussian's tails give at these sizes: an honest training of ε = 1.5 comes out at a third
-of that, and wrong ones are refuted only where they are wrong by a factor of about three or more. Other canaries' unknown coins are noise to a
-score, however little of it training adds; dp_ctgan's gradients are the more alike. A few parameters without noise are not seen. `white_box`
-sees these, by many runs. Neither sees an accountant that is wrong: what it says is what they measure against.
+of that, and wrong ones are refuted only where they are wrong by a factor of three to ten (docs/generators-deep.md has which). Other canaries'
+unknown coins are noise to a score, however little of it training adds; the discriminator's gradients are the more alike. A few parameters
+without noise are not seen. `white_box` sees these, by many runs. Neither sees an accountant that is wrong: its ε is what they measure against.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Both deep generators through their public plans: one training hides its canaries' coins, and trainings that hide far too little are refuted.
 
-Fixed coins and test noise. Power, simulated with Gaussian scores and a noise of other canaries as found at these sizes: an honest training comes
-out at a third of what is claimed; `dp_autoregressive` with a third of the noise is refuted in 97 runs of 100, with half of it in 5, which is why
+Fixed coins and test noise. Power, in 60 simulated runs with Gaussian scores and a noise of other canaries as found at this size: an honest training
+comes out at a third of what is claimed; `dp_autoregressive` with a third of the noise is refuted in 58, with half of it in 3, which is why
 that is not tested.
 """
 
