@@ -42,7 +42,7 @@ PARTS = {
     "scores": (("views.py", "distances"),),
     "which candidates fit": (("candidates.py", "fitting"),),
     "candidates' expected marginals": (("estimates.py", "expected_counts"),),
-    "inference": (("inference.py", "fit"),),
+    "inference": (("inference.py", "fit"), ("inference.py", "refine"), ("inference.py", "settle")),
     "drawing rows": (("thinning.py", "draw"),),
 }
 """Functions whose cumulated time makes up a part; none runs inside another's but packing, which rows of estimates need too."""
