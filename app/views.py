@@ -150,7 +150,7 @@ def seen_digest(view: ReleaseView) -> str:
 
 def _after(view: ReleaseView) -> list[tuple[str, object]]:
     lines: list[tuple[str, object]] = []
-    if view.binding is not None and Action.APPROVE in view.actions:
+    if view.binding is not None and {Action.APPROVE, Action.RETURN}.intersection(view.actions):
         lines.append(
             (
                 "seen",

@@ -93,4 +93,9 @@ def _bytes_of(record: Any) -> bytes:
     if isinstance(record, dict | list | str | int | float | bool | None):
         return canonical_bytes(record)
     adapter = _adapter(cast(Hashable, type(record)))
-    return canonical_bytes(adapter.dump_python(record, mode="json", exclude_defaults=True))
+    found = adapter.dump_python(record, mode="json", exclude_defaults=True)
+    if isinstance(
+        version := getattr(record, "format", None), str
+    ):  # the version of a format is never left out
+        found["format"] = version
+    return canonical_bytes(found)

@@ -260,6 +260,19 @@ class Dossier:
         )
 
     @property
+    def shown(self) -> Binding | None:
+        """What a look at it shows (`ReleaseView.binding`): the evidence and the policy are those that its verdict is on, outdated or not."""
+        if self.candidate is None or self.verdict is None:
+            return None
+        return Binding(
+            release=self.place.release,
+            turn=self.place.turn,
+            candidate=self.candidate.digest,
+            evidence=self.verdict.evidence,
+            policy=self.verdict.policy,
+        )
+
+    @property
     def standing(self) -> Standing:
         """How the votes of the present review stand."""
         return self._standing(self._votes_of_review())
@@ -365,9 +378,9 @@ def dossier(reader: Reader, release: ReleaseId) -> Dossier:
     )
 
 
-def require_seen(case: Dossier, seen: Binding | None) -> None:
-    """TransitionError where what somebody looked at is no longer what is up for review; None: they do not say."""
-    if seen is not None and seen != case.binding:
+def require_seen(case: Dossier, seen: Binding | None, now: Binding | None) -> None:
+    """TransitionError where what somebody looked at is not what stands there now; None: they do not say."""
+    if seen is not None and seen != now:
         raise TransitionError(
             f"{case.place.release} has changed since you looked at it",
             mend="look at it again, then decide",

@@ -44,7 +44,7 @@ class Reviewing:
             case = dossier(step, release)
             ending = State.APPROVED if decision is Decision.APPROVE else State.REJECTED
             require_open(step, case, action, ending, by)
-            require_seen(case, seen)
+            require_seen(case, seen, case.binding)
             require_current_verdict(case)
             require_enter_review(
                 case.request.purpose,
@@ -84,7 +84,8 @@ class Reviewing:
         with self._store.step(Action.RETURN, by, release) as step:
             case = dossier(step, release)
             move(step, case, Action.RETURN, State.RETURNED, by, review=0)
-            require_seen(case, seen)
+            # A verdict that is outdated must not keep a release from going back: that is how it gets a new one.
+            require_seen(case, seen, case.shown)
             remark = Remark(by=by, comment=comment, about=case.binding)
             step.put_next("remark", f"{release}/{case.place.turn}", remark, release)
 

@@ -174,12 +174,12 @@ def test_the_requester_cannot_vote(root, sight):
 
 def test_a_stale_page_cannot_vote_and_then_rejects(root, sight):
     ben = sight().go("/release?id=toy-4", person="ben")
-    ben.sees("Your vote binds to what you see: turn 1")
+    ben.sees("What you decide binds to what you see: turn 1")
     registry(root).send_back("toy-4", comment="again", by="cleo")
     place.run_turn(root, "toy-4", new_turn=True)
     ben.press("✓ Approve").sees("has changed since you looked at it")
     assert registry(root).show("toy-4").votes == ()
-    ben.sees("Your vote binds to what you see: turn 2")
+    ben.sees("What you decide binds to what you see: turn 2")
     ben.press("✗ Reject …").press("✗ Reject for good").sees("You have rejected toy-4")
     assert registry(root).show("toy-4").state is State.REJECTED
 

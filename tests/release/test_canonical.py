@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
+import pydantic
 import pytest
 
 from release import records
@@ -115,3 +116,16 @@ def test_a_schema_s_digest_sees_what_is_declared() -> None:
     assert plain.digest != flow.schema(population_size=10_001).digest
     again = schema.Schema.model_validate_json(plain.model_dump_json())
     assert (again, again.digest) == (plain, plain.digest)
+
+
+def test_the_version_of_a_format_is_never_left_out() -> None:
+    class Versioned(pydantic.BaseModel):
+        format: str = "sluicegate/schema@1"
+        name: str
+
+    class Newer(pydantic.BaseModel):
+        format: str = "sluicegate/schema@2"
+        name: str
+
+    assert digest(Versioned(name="a")) != digest(Newer(name="a"))
+    assert digest(Versioned(name="a")) == digest({"format": "sluicegate/schema@1", "name": "a"})

@@ -35,7 +35,7 @@ from release.records import (
     Task,
     Verdict,
 )
-from release.workflow.dossier import Dossier, Remark, dossier, require_current_verdict
+from release.workflow.dossier import Dossier, Remark, dossier, require_current_verdict, require_seen
 from release.workflow.offices import INSTALLED, schema_of
 from release.workflow.people import SYSTEM, Role
 from release.workflow.registry import Registry
@@ -396,6 +396,20 @@ def test_a_vote_on_what_is_no_longer_up_for_review_is_refused(made: World) -> No
     )
     now = case_of(made, release).binding
     assert made.registry.vote(release, Decision.APPROVE, by=CORA, seen=now) is State.PARTIALLY_REVIEWED
+
+
+def test_an_outdated_verdict_keeps_nobody_from_sending_back(made: World) -> None:
+    """What was looked at is the outdated verdict; a vote on it is refused, and sending back is how it gets a new one."""
+    release = made.propose().release
+    made.make(release)
+    case = case_of(made, release)
+    assert case.shown == case.binding == made.registry.show(release).binding
+    stale = replace(case, verdict=replace(case.verdict, evidence=KeyedDigest("0" * 64)))
+    seen = stale.view(made.clock()).binding
+    assert seen == stale.shown
+    require_seen(stale, seen, stale.shown)
+    with pytest.raises(TransitionError, match="has changed since"):
+        require_seen(stale, seen, stale.binding)
 
 
 def test_sending_back_what_is_no_longer_up_for_review_is_refused(made: World) -> None:
