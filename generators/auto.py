@@ -135,7 +135,7 @@ class AutoFitter:
             zeros,
             most_cells=self.assignment.most_cells,
             rare=self._rare,
-            rho=self.assignment.rho if len(measurer.domain) > 1 else 0.0,
+            rho=self.assignment.rho,
         )
         progress(0.05, f"{len(begin.measurements)} one-way marginals measured")
         if len(measurer.domain) == 1:

@@ -96,7 +96,7 @@ class MstFitter:
             [self.sigma_one] * len(measurer.domain),
             zeros,
             most_cells=assignment.most_cells,
-            rho=assignment.rho if len(measurer.domain) > 1 else 0.0,
+            rho=assignment.rho,
         )
         progress(0.2, f"{len(begin.measurements)} one-way marginals measured")
         measurements = begin.measurements

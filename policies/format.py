@@ -76,7 +76,7 @@ class Policy(BaseModel):
     @property
     def digest(self) -> Sha256:
         """SHA-256 of the canonical JSON of the policy as understood, without what is as by default."""
-        return digest(self.model_dump(mode="json", exclude_defaults=True))
+        return digest(self)
 
     @property
     def terms(self) -> PolicyTerms:

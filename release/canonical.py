@@ -94,8 +94,7 @@ def _bytes_of(record: Any) -> bytes:
         return canonical_bytes(record)
     adapter = _adapter(cast(Hashable, type(record)))
     found = adapter.dump_python(record, mode="json", exclude_defaults=True)
-    if isinstance(
-        version := getattr(record, "format", None), str
-    ):  # the version of a format is never left out
+    version = getattr(record, "format", None)
+    if isinstance(version, str):  # the version of a format is never left out
         found["format"] = version
     return canonical_bytes(found)

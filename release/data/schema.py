@@ -378,7 +378,7 @@ class Schema(_Strict):
     @property
     def digest(self) -> Sha256:
         """SHA-256 of the canonical JSON of the schema, less what is as by default (as for records: `release.canonical`)."""
-        return digest(self.model_dump(mode="json", exclude_defaults=True))
+        return digest(self)
 
     @property
     def largest_delta(self) -> float:

@@ -260,19 +260,6 @@ class Dossier:
         )
 
     @property
-    def shown(self) -> Binding | None:
-        """What a look at it shows (`ReleaseView.binding`): the evidence and the policy are those that its verdict is on, outdated or not."""
-        if self.candidate is None or self.verdict is None:
-            return None
-        return Binding(
-            release=self.place.release,
-            turn=self.place.turn,
-            candidate=self.candidate.digest,
-            evidence=self.verdict.evidence,
-            policy=self.verdict.policy,
-        )
-
-    @property
     def standing(self) -> Standing:
         """How the votes of the present review stand."""
         return self._standing(self._votes_of_review())

@@ -85,7 +85,7 @@ class Reviewing:
             case = dossier(step, release)
             move(step, case, Action.RETURN, State.RETURNED, by, review=0)
             # A verdict that is outdated must not keep a release from going back: that is how it gets a new one.
-            require_seen(case, seen, case.shown)
+            require_seen(case, seen, case.view(step.now).binding)
             remark = Remark(by=by, comment=comment, about=case.binding)
             step.put_next("remark", f"{release}/{case.place.turn}", remark, release)
 

@@ -11,6 +11,7 @@ import pytest
 from release import records
 from release.canonical import digest, keyed_digest, to_json
 from release.data import constraints, schema
+from tests.builders import make_schema
 from tests.release.workflow import flow
 
 KEY = b"k" * 32
@@ -129,3 +130,11 @@ def test_the_version_of_a_format_is_never_left_out() -> None:
 
     assert digest(Versioned(name="a")) != digest(Newer(name="a"))
     assert digest(Versioned(name="a")) == digest({"format": "sluicegate/schema@1", "name": "a"})
+
+
+def test_a_schema_s_digest_holds_the_version_of_its_format() -> None:
+    """It is a default, and defaults are left out: without it the next version's schema could pass for this one's."""
+    made = make_schema(a=["x", "y"])
+    plain = made.model_dump(mode="json", exclude_defaults=True)
+    assert "format" not in plain
+    assert made.digest == digest(plain | {"format": made.format})
