@@ -47,7 +47,8 @@ class Shares:
         target: weight of candidates with the task's target.
         target_share: consolidation gives marginals with the task's target so many times the share.
         rounds: choices of exploring; 0: by how large the noise is beside the counts.
-        turns: scores are computed at most so many times: with more rounds several choices are made of the same scores.
+        turns: scores are computed at most so many times: with more rounds several choices are made of the same scores; fewer times where
+            the noise is so small that the budget would pay more rounds than there are.
         coarse: whether marginals compete at coarser resolutions too (`core.views`); None: by the noise.
         cells: of the junction tree that exploring may make: inference stays in seconds.
     """
@@ -65,11 +66,15 @@ class Shares:
     rounds: int = 0
     turns: int = 32
     coarse: bool | None = None
-    cells: float = 3e5
+    cells: float = 6e5
 
 
 COARSE_ERROR = 0.3
 """With more noise than this in an average pair, pairs and triples compete at coarser resolutions too."""
+
+MOST_ROUNDS, LEAST_TURNS = 60, 8
+"""Choices of exploring, and scorings of candidates: with the budget for more rounds it is the tree's size that limits, and what a choice
+tells the next one matters less."""
 
 RARE_ERROR, RARE_QUIET = 0.1, 1.0
 """With less noise than this in an average pair only levels below 1 σ are merged, not those below 3 σ."""
@@ -179,7 +184,7 @@ class _Refinement:
         self.constrained = begin.fitted.tree.cells if zeros else 0
         self.progress = progress
         self.chosen: list[View] = []
-        self.rounds = 0
+        self.rounds, self.turns = 0, plan.shares.turns
         self.coarse = False
         self.rng = begin.measurer.generator()
 
@@ -191,13 +196,16 @@ class _Refinement:
         return self.fitted
 
     def _size_up(self) -> None:
-        """Rounds and resolution, by how large the noise is beside the counts."""
+        """Rounds, turns and resolution, by how large the noise is beside the counts."""
         shares = self.shares
         noise = self.plan.pair_error(self.domain, self.fitted.total)
         self.coarse = noise > COARSE_ERROR if shares.coarse is None else shares.coarse
         # 14 rounds where an average pair's noise is 8 %, as Adult at ε = 1; fewer and quieter ones where it is more.
         power = 0.7 if noise < 0.08 else 0.5
-        self.rounds = shares.rounds or max(3, min(60, round(14.0 * (0.08 / noise) ** power)))
+        paid = 14.0 * (0.08 / noise) ** power
+        self.rounds = shares.rounds or max(3, min(MOST_ROUNDS, round(paid)))
+        if not shares.rounds and paid > MOST_ROUNDS:
+            self.turns = max(LEAST_TURNS, round(shares.turns * MOST_ROUNDS / paid))
 
     def _connect(self) -> None:
         pairs = len(self.domain) - 1
@@ -235,7 +243,7 @@ class _Refinement:
             final=final,
             cap=min(self.shares.cells + self.constrained, self.plan.assignment.most_cells),
         )
-        batch = math.ceil(rounds / self.shares.turns)
+        batch = math.ceil(rounds / self.turns)
         done = 0
         while done < rounds and (taken := self._round(search, min(batch, rounds - done))):
             done += taken
