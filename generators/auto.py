@@ -47,8 +47,7 @@ class Shares:
         target: weight of candidates with the task's target.
         target_share: consolidation gives marginals with the task's target so many times the share.
         rounds: choices of exploring; 0: by how large the noise is beside the counts.
-        turns: scores are computed at most so many times: with more rounds several choices are made of the same scores; fewer times where
-            the noise is so small that the budget would pay more rounds than there are.
+        turns: scores are computed at most so many times: with more rounds several choices are made of the same scores.
         coarse: whether marginals compete at coarser resolutions too (`core.views`); None: by the noise.
         cells: of the junction tree that exploring may make: inference stays in seconds.
     """
@@ -72,9 +71,9 @@ class Shares:
 COARSE_ERROR = 0.3
 """With more noise than this in an average pair, pairs and triples compete at coarser resolutions too."""
 
-MOST_ROUNDS, LEAST_TURNS = 60, 8
-"""Choices of exploring, and scorings of candidates: with the budget for more rounds it is the tree's size that limits, and what a choice
-tells the next one matters less."""
+MOST_ROUNDS, MOST_HASTE = 60, 4.0
+"""Choices of exploring. Where the budget would pay k times as many, k times (4 at most) as many are made of the same scores once the tree is
+half as large as it may be: it is the tree that limits then, and what a choice tells the next one matters less."""
 
 RARE_ERROR, RARE_QUIET = 0.1, 1.0
 """With less noise than this in an average pair only levels below 1 σ are merged, not those below 3 σ."""
@@ -142,7 +141,7 @@ class AutoFitter:
             rare=self._rare,
             rho=self.assignment.rho,
         )
-        progress(0.05, f"{len(begin.measurements)} one-way marginals measured")
+        progress(0.05, f"{len(measurer.domain)} one-way marginals measured")
         if len(measurer.domain) == 1:
             fitted = begin.fitted
         else:
@@ -184,7 +183,7 @@ class _Refinement:
         self.constrained = begin.fitted.tree.cells if zeros else 0
         self.progress = progress
         self.chosen: list[View] = []
-        self.rounds, self.turns = 0, plan.shares.turns
+        self.rounds, self.haste = 0, 1.0
         self.coarse = False
         self.rng = begin.measurer.generator()
 
@@ -196,7 +195,7 @@ class _Refinement:
         return self.fitted
 
     def _size_up(self) -> None:
-        """Rounds, turns and resolution, by how large the noise is beside the counts."""
+        """Rounds, haste and resolution, by how large the noise is beside the counts."""
         shares = self.shares
         noise = self.plan.pair_error(self.domain, self.fitted.total)
         self.coarse = noise > COARSE_ERROR if shares.coarse is None else shares.coarse
@@ -204,8 +203,7 @@ class _Refinement:
         power = 0.7 if noise < 0.08 else 0.5
         paid = 14.0 * (0.08 / noise) ** power
         self.rounds = shares.rounds or max(3, min(MOST_ROUNDS, round(paid)))
-        if not shares.rounds and paid > MOST_ROUNDS:
-            self.turns = max(LEAST_TURNS, round(shares.turns * MOST_ROUNDS / paid))
+        self.haste = max(1.0, min(MOST_HASTE, paid / MOST_ROUNDS))
 
     def _connect(self) -> None:
         pairs = len(self.domain) - 1
@@ -213,11 +211,7 @@ class _Refinement:
             self.measurer,
             self.fitted,
             exponential_epsilon(self.rho * self.shares.choice / (self.plan.assignment.attributes - 1)),
-            sigma=self.shares.tree_penalty
-            * gaussian_sigma(
-                self.rho * (1.0 - self.shares.one_way - self.shares.choice) / (pairs + self.rounds),
-                self.measurer.max_rows,
-            ),
+            sigma=self.shares.tree_penalty * self._final_sigma(pairs),
             coarse=self.coarse,
             most_cells=self.plan.assignment.most_cells / pairs,
         )
@@ -225,11 +219,15 @@ class _Refinement:
         self._fit(200)
         self.progress(0.15, f"tree of {len(tree)} pairs measured")
 
+    def _final_sigma(self, marginals: int) -> float:
+        """About the σ that each of so many marginals, and of those that exploring will add, has at the end."""
+        rest = self.rho * (1.0 - self.shares.one_way - self.shares.choice)
+        return gaussian_sigma(rest / (marginals + self.rounds), self.measurer.max_rows)
+
     def _explore(self) -> None:
         rounds = self.rounds
         price = self.rho * self.shares.explore / rounds
-        rest = self.rho * (1.0 - self.shares.one_way - self.shares.choice)
-        final = gaussian_sigma(rest / (len(self.chosen) + rounds), self.measurer.max_rows)
+        final = self._final_sigma(len(self.chosen))
         search = _Search(
             candidates=Candidates.of(
                 self.measurer.views,
@@ -243,9 +241,14 @@ class _Refinement:
             final=final,
             cap=min(self.shares.cells + self.constrained, self.plan.assignment.most_cells),
         )
-        batch = math.ceil(rounds / self.turns)
+        batch = math.ceil(rounds / self.shares.turns)
         done = 0
-        while done < rounds and (taken := self._round(search, min(batch, rounds - done))):
+        while done < rounds:
+            large = self.fitted.tree.cells > search.cap / 2.0
+            most = round(batch * self.haste) if large else batch
+            taken = self._round(search, min(most, rounds - done))
+            if not taken:
+                break
             done += taken
             self._fit(ROUND_STEPS)
             self.progress(

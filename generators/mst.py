@@ -98,7 +98,7 @@ class MstFitter:
             most_cells=assignment.most_cells,
             rho=assignment.rho,
         )
-        progress(0.2, f"{len(begin.measurements)} one-way marginals measured")
+        progress(0.2, f"{len(measurer.domain)} one-way marginals measured")
         measurements = begin.measurements
         if len(measurer.domain) > 1:
             rho = measurer.filter.left - assignment.rho * _TREE_CHOICE

@@ -79,7 +79,8 @@ class Fitted:
         total: estimated number of rows (noisy, never the exact one).
         views: what the multipliers' resolutions mean.
         multipliers: for each measured view its λ, for warm starts and saved models.
-        loss: Σ (residual / σ)² / 2 at the end; half the number of measured cells is the noise level.
+        loss: Σ (residual / σ)² / 2 at the end, half the number of measured cells being the noise level; of fits between rounds with
+            larger variances (`refine`).
         step: the line search's last step.
     """
 
