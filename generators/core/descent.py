@@ -252,7 +252,7 @@ class Descent:
         target: for each what its cells should be; the model's cells sum to 1.
         weight: for each how much.
         values: for each its λ at first.
-        step: the first step's length; 0: the largest that is safe everywhere.
+        step: the first step's length; where it is shorter, the largest that is safe everywhere.
         between: called every so often, so that Ctrl-C is heard.
     """
 
@@ -282,7 +282,7 @@ class Descent:
         self._before = self.values.copy()
         # The gradient is Lipschitz in the 1-norm of one clique's marginal with its largest weight.
         self._safe = 1.0 / float(self._weight.max())
-        self._state = np.array([step or self._safe, 1.0, np.inf, 0.0, 0.0])
+        self._state = np.array([max(step, self._safe), 1.0, np.inf, 0.0, 0.0])
         self._between = between
 
     @property

@@ -20,13 +20,15 @@ RHO = 2.0
 ROUNDS = 12
 
 
-def run(turns: int, rows_per_unit: int = 1) -> tuple[Measurer, list[int], SeededNoise]:
+def run(
+    turns: int, rows_per_unit: int = 1, *, rho: float = RHO, cells: float = 6e5
+) -> tuple[Measurer, list[int], SeededNoise]:
     """A fit on nine dependent columns; the measurer, how many candidates each contest had, and the noise source."""
     rng = np.random.default_rng(0)
     hidden = rng.integers(0, 4, (3, 4_000))
     columns = [np.where(rng.random(4_000) < 0.6, hidden[k % 3], rng.integers(0, 4, 4_000)) for k in range(9)]
     domain = Domain(names=tuple("abcdefghi"), sizes=(4,) * 9)
-    assignment = Assignment(attributes=9, rho=RHO, max_rows=rows_per_unit, targets=(0,), most_cells=1e6)
+    assignment = Assignment(attributes=9, rho=rho, max_rows=rows_per_unit, targets=(0,), most_cells=1e6)
     contests: list[int] = []
 
     class Watched(Measurer):
@@ -40,8 +42,10 @@ def run(turns: int, rows_per_unit: int = 1) -> tuple[Measurer, list[int], Seeded
             return made
 
     noise = SeededNoise(1)
-    measurer = Watched(Rows.of(domain, columns), noise, budget=RhoFilter(RHO), max_rows=rows_per_unit)
-    fitter = AutoFitter(assignment=assignment, shares=replace(Shares(), rounds=ROUNDS, turns=turns))
+    measurer = Watched(Rows.of(domain, columns), noise, budget=RhoFilter(rho), max_rows=rows_per_unit)
+    fitter = AutoFitter(
+        assignment=assignment, shares=replace(Shares(), rounds=ROUNDS, turns=turns, cells=cells)
+    )
     outcome = fitter.fit(measurer, (), lambda _done, _what: None)
     measurer.outcome = outcome
     return measurer, contests, noise
@@ -77,3 +81,19 @@ def test_winners_of_one_batch_share_at_most_one_attribute():
     for first in range(0, ROUNDS, 4):
         batch = explored[first : first + 4]
         assert all(len(set(a) & set(b)) < 2 for k, a in enumerate(batch) for b in batch[:k]), batch
+
+
+@pytest.mark.parametrize(
+    ("rho", "cells", "scorings"),
+    [
+        pytest.param(1e4, 150, 3, id="quiet, full tree"),
+        pytest.param(1e4, 1e6, 12, id="quiet, room in the tree"),
+        pytest.param(0.2, 150, 12, id="the budget limits"),
+    ],
+)
+def test_only_with_budget_to_spare_and_a_full_tree_are_more_chosen_of_the_same_scores(rho, cells, scorings):
+    """The tree of eight pairs has 128 cells; budget for more than four times 60 rounds makes four choices of a scoring."""
+    measurer, contests, _ = run(ROUNDS, rho=rho, cells=cells)
+    assert len(contests) == 1 + scorings
+    assert sum(e.label == "explore: choose" for e in measurer.events) == ROUNDS
+    assert measurer.filter.spent == pytest.approx(rho, rel=1e-9)
