@@ -4,13 +4,15 @@
     … --tables credit-default bank-marketing --epsilons 0.1 1 --runs 8
     … --ways "as it is" "rare levels are not merged"                   some of them
 
-Scoring, bins and δ as in `bench_generators`; the noise is real, so that runs differ: the standard error stands beside each mean.
+Scoring, bins and δ as in `bench_generators`; the noise is real, so that runs differ: the standard error stands beside each mean. Seconds are
+processor time of a fit, kernels compiled.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,18 +42,22 @@ WAYS: dict[str, dict] = {
     "the target's marginals as others": {"target": 1.0, "target_share": 1.0},
     "coarser resolutions": {"coarse": True},
     "three choices of the same scores": {"turns": 5},
+    "a tree of half the size": {"cells": 3e5},
 }
 ELSEWHERE = {
     "the last inference goes to its end": (inference, "EXCESS", 0.0),
     "the last inference leaves half the noise level": (inference, "EXCESS", 0.5),
     "levels below 3 σ are merged": (auto, "RARE_QUIET", 3.0),
     "rare levels are not merged": (auto, "RARE_QUIET", 0.0),
+    "rounds weigh cells by σ alone": (inference, "_ROUND_SPREAD", 0.0),
+    "no haste where the tree is full": (auto, "MOST_HASTE", 1.0),
 }
 """Constants of modules, changed while these fits run."""
 
 
-def fitted(table: CodedTable, rho: float, changes: dict) -> auto.Outcome:
-    """One fit with these shares changed."""
+def fitted(table: CodedTable, rho: float, changes: dict) -> tuple[auto.Outcome, float]:
+    """One fit with these shares changed, and its processor seconds."""
+    start = time.process_time()
     domain = Domain(names=table.names, sizes=table.sizes, ordered=table.ordered)
     assignment = Assignment(
         attributes=len(domain), rho=rho, max_rows=1, targets=(table.target,), most_cells=1e7
@@ -60,7 +66,7 @@ def fitted(table: CodedTable, rho: float, changes: dict) -> auto.Outcome:
         Rows.of(domain, list(table.train.T)), SystemNoise(), budget=RhoFilter(rho), max_rows=1
     )
     fitter = auto.AutoFitter(assignment=assignment, shares=replace(auto.Shares(), **changes))
-    return fitter.fit(measurer, (), lambda _done, _what: None)
+    return fitter.fit(measurer, (), lambda _done, _what: None), time.process_time() - start
 
 
 def scored(table: CodedTable, outcome: auto.Outcome, *, thinned: bool) -> Score:
@@ -70,11 +76,16 @@ def scored(table: CodedTable, outcome: auto.Outcome, *, thinned: bool) -> Score:
     return score(table, np.stack(outcome.compression.expand(drawn, rng, {}), 1))
 
 
-def report(label: str, scores: list[Score]) -> None:
+def report(
+    label: str, fits: list[tuple[auto.Outcome, float]], table: CodedTable, *, thinned: bool = True
+) -> None:
+    """A line: means of the scores with their standard errors, and of the seconds."""
+    scores = [scored(table, outcome, thinned=thinned) for outcome, _ in fits]
+    seconds = float(np.mean([took for _, took in fits]))
     values = np.array([(s.one, s.two, s.three, s.auc) for s in scores])
     means, errors = values.mean(0), values.std(0, ddof=1) / len(values) ** 0.5
     one, two, three, auc = (f"{m:.4f} ± {e:.4f}" for m, e in zip(means, errors, strict=True))
-    print(f"    {label:48s} {one} / {two} / {three}  AUC {auc}", flush=True)
+    print(f"    {label:48s} {one} / {two} / {three}  AUC {auc}  {seconds:5.1f} s", flush=True)
 
 
 def main() -> None:
@@ -90,24 +101,23 @@ def main() -> None:
         table = load(name)
         for epsilon in arguments.epsilons:
             rho = rho_for(epsilon, 1e-9)
+            fitted(table, rho, {})  # kernels are compiled
             print(f"{name}, ε = {epsilon:g}")
             for label, changes in WAYS.items():
                 if label not in arguments.ways:
                     continue
-                outcomes = [fitted(table, rho, changes) for _ in range(arguments.runs)]
-                report(label, [scored(table, outcome, thinned=True) for outcome in outcomes])
+                fits = [fitted(table, rho, changes) for _ in range(arguments.runs)]
+                report(label, fits, table)
                 if not changes:
-                    report(
-                        "the same fits, rows not thinned", [scored(table, o, thinned=False) for o in outcomes]
-                    )
+                    report("the same fits, rows not thinned", fits, table, thinned=False)
             for label, (module, constant, value) in ELSEWHERE.items():
                 if label not in arguments.ways:
                     continue
                 usual = getattr(module, constant)
                 setattr(module, constant, value)
-                outcomes = [fitted(table, rho, {}) for _ in range(arguments.runs)]
+                fits = [fitted(table, rho, {}) for _ in range(arguments.runs)]
                 setattr(module, constant, usual)
-                report(label, [scored(table, outcome, thinned=True) for outcome in outcomes])
+                report(label, fits, table)
 
 
 if __name__ == "__main__":
