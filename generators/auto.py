@@ -47,7 +47,7 @@ class Shares:
         target: weight of candidates with the task's target.
         target_share: consolidation gives marginals with the task's target so many times the share.
         rounds: choices of exploring; 0: by how large the noise is beside the counts.
-        turns: scores are computed at most so many times: with more rounds several choices are made of the same scores.
+        turns: scores are computed about so many times, where columns are many enough: with more rounds several choices are made of the same scores.
         coarse: whether marginals compete at coarser resolutions too (`core.views`); None: by the noise.
         cells: of the junction tree that exploring may make: inference stays in seconds.
     """
@@ -244,7 +244,7 @@ class _Refinement:
         batch = math.ceil(rounds / self.shares.turns)
         done = 0
         while done < rounds:
-            large = self.fitted.tree.cells > search.cap / 2.0
+            large = self.fitted.tree.cells - self.constrained > (search.cap - self.constrained) / 2.0
             most = round(batch * self.haste) if large else batch
             taken = self._round(search, min(most, rounds - done))
             if not taken:

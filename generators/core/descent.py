@@ -20,6 +20,9 @@ from generators.core.routes import Routes
 _CELLS_A_CALL = 2.5e7
 """Cells that one call of the kernel may go through, some 0.1 s: between two calls Ctrl-C is heard."""
 
+_FLOOR = 1e-9
+"""A descent ends where no step of this share of the safe one lowers the loss: in it rounding is all that is left."""
+
 
 @kernel
 def propagate(
@@ -141,6 +144,7 @@ def _descend(
     rounds: int,
     tolerance: float,
     enough: float,
+    floor: float,
     start: Any,
     source: Any,
     maps: Any,
@@ -214,10 +218,10 @@ def _descend(
                 d = fresh[i] - target[i]
                 now += 0.5 * weight[i] * d * d
                 slope += gradient[i] * (projected[i] - fresh[i])
-            if here - now >= 0.5 * slope or step < 1e-14:
+            if here - now >= 0.5 * slope or step < floor:
                 break
             step *= 0.5
-        if step < 1e-14:
+        if step < floor:
             state[4] = 1.0
             break
         if now <= loss:
@@ -252,7 +256,7 @@ class Descent:
         target: for each what its cells should be; the model's cells sum to 1.
         weight: for each how much.
         values: for each its λ at first.
-        step: the first step's length; where it is shorter, the largest that is safe everywhere.
+        step: the first step's length; where it is shorter, the one that is safe for a marginal by itself.
         between: called every so often, so that Ctrl-C is heard.
     """
 
@@ -280,7 +284,7 @@ class Descent:
         self._weight = self._spread(weight)
         self.values = self._spread(values)
         self._before = self.values.copy()
-        # The gradient is Lipschitz in the 1-norm of one clique's marginal with its largest weight.
+        # The gradient is Lipschitz in the 1-norm of one clique's marginal with its largest weight; where several overlap, Armijo halves it.
         self._safe = 1.0 / float(self._weight.max())
         self._state = np.array([max(step, self._safe), 1.0, np.inf, 0.0, 0.0])
         self._between = between
@@ -293,7 +297,7 @@ class Descent:
     @property
     def step(self) -> float:
         """The last step's length, for a later descent on more measurements."""
-        return max(float(self._state[0]), 1e-9 * self._safe)
+        return float(self._state[0])
 
     def run(self, steps: int, *, tolerance: float, enough: float) -> bool:
         """Go on for at most `steps`; whether it ended before.
@@ -314,6 +318,7 @@ class Descent:
                 min(left, most),
                 tolerance,
                 enough,
+                _FLOOR * self._safe,
                 self._start,
                 self._source,
                 self._maps,

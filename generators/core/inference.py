@@ -1,8 +1,8 @@
 """Private-PGM inference: the maximum-entropy distribution that fits noisy marginals (1901.09136).
 
 The model is a Markov random field over a junction tree, p(x) ∝ exp(Σ λ_i[x_i]), one vector λ_i for each measured
-marginal. Mirror descent (`core.descent`) minimises Σ ‖N·M_i(p) − y_i‖² / (2σ_i²): in rounds from the λ of the round before, at
-the end from 0 and not all the way (`settle`).
+marginal. Mirror descent (`core.descent`) minimises Σ ‖N·M_i(p) − y_i‖² / (2σ_i²): in rounds from the λ of the round before and with larger
+variances (`refine`), at the end from 0 and not all the way (`settle`).
 Everything here is post-processing of measured values.
 """
 
@@ -31,7 +31,7 @@ ROUND_LOSS, ROUND_STEPS = 0.7, 120
 """A fit between rounds ends at this share of the noise level, or after so many steps: the scores of the next round need no more."""
 
 _ROUND_CELLS, _LEAST_ROUND_STEPS = 1.2e7, 40
-"""And in a tree of more than 100,000 cells it makes only as many steps as go through so many cells, but 40 (docs/generators.md)."""
+"""And it makes no more steps than go through so many cells of the tree, but 40: as near as scores need, and no command here repeats what told so."""
 
 _ROUND_SPREAD = 0.3
 """Between rounds a cell of n people weighs as if its variance were σ² + 0.3 n: full cells do not dictate the step, and descent takes a half
@@ -275,7 +275,7 @@ def settle(
 ) -> Fitted:
     """The last fit of a run: from the maximum-entropy distribution on, ended before it takes the noise for the table.
 
-    Descent fits a marginal's large cells first and those that are noise last. It is followed to its end, and the point is taken where
+    Descent fits a marginal's large cells first and those that are noise last. It is followed to its end, or for 600 steps, and the point is taken where
     the loss was still EXCESS of the noise level above that of the end. One-way marginals alone are fitted to the end.
     """
     if all(len(m.clique) == 1 for m in measurements):
