@@ -87,13 +87,15 @@ def test_winners_of_one_batch_share_at_most_one_attribute():
     ("rho", "cells", "scorings"),
     [
         pytest.param(1e4, 150, 3, id="quiet, full tree"),
+        pytest.param(1.1, 150, 6, id="a little to spare, full tree"),
         pytest.param(1e4, 1e6, 12, id="quiet, room in the tree"),
         pytest.param(0.2, 150, 12, id="the budget limits"),
     ],
 )
 def test_only_with_budget_to_spare_and_a_full_tree_are_more_chosen_of_the_same_scores(rho, cells, scorings):
-    """The tree of eight pairs has 128 cells; budget for more than four times 60 rounds makes four choices of a scoring."""
+    """The tree of eight pairs has 128 cells; budget for more than four times 60 rounds makes four choices of a scoring, for twice as many two."""
     measurer, contests, _ = run(ROUNDS, rho=rho, cells=cells)
     assert len(contests) == 1 + scorings
-    assert sum(e.label == "explore: choose" for e in measurer.events) == ROUNDS
+    chosen = [e.parameter for e in measurer.events if e.label == "explore: choose"]
+    assert chosen == pytest.approx([math.sqrt(8 * 0.2 * 0.25 * rho / ROUNDS)] * ROUNDS)
     assert measurer.filter.spent == pytest.approx(rho, rel=1e-9)
