@@ -3,6 +3,7 @@
     python tests/benchmarks/auto_parts.py                              Adult at ε = 1, 6 runs
     … --tables credit-default bank-marketing --epsilons 0.1 1 --runs 8
     … --ways "as it is" "rare levels are not merged"                   some of them
+    … --rows 1000000                                                   so many rows drawn from the training half, with repeats
 
 Scoring, bins and δ as in `bench_generators`; the noise is real, so that runs differ: the standard error stands beside each mean. Seconds are
 processor time of a fit, kernels compiled.
@@ -43,6 +44,7 @@ WAYS: dict[str, dict] = {
     "coarser resolutions": {"coarse": True},
     "three choices of the same scores": {"turns": 5},
     "a tree of half the size": {"cells": 3e5},
+    "a tree of 65,536 cells": {"cells": 65_536.0},
 }
 ELSEWHERE = {
     "the last inference goes to its end": (inference, "EXCESS", 0.0),
@@ -55,7 +57,7 @@ ELSEWHERE = {
 """Constants of modules, changed while these fits run."""
 
 
-def fitted(table: CodedTable, rho: float, changes: dict) -> tuple[auto.Outcome, float]:
+def fitted(table: CodedTable, codes: np.ndarray, rho: float, changes: dict) -> tuple[auto.Outcome, float]:
     """One fit with these shares changed, and its processor seconds."""
     start = time.process_time()
     domain = Domain(names=table.names, sizes=table.sizes, ordered=table.ordered)
@@ -63,7 +65,7 @@ def fitted(table: CodedTable, rho: float, changes: dict) -> tuple[auto.Outcome, 
         attributes=len(domain), rho=rho, max_rows=1, targets=(table.target,), most_cells=1e7
     )
     measurer = Measurer(
-        Rows.of(domain, list(table.train.T)), SystemNoise(), budget=RhoFilter(rho), max_rows=1
+        Rows.of(domain, list(codes.T)).collapsed(), SystemNoise(), budget=RhoFilter(rho), max_rows=1
     )
     fitter = auto.AutoFitter(assignment=assignment, shares=replace(auto.Shares(), **changes))
     return fitter.fit(measurer, (), lambda _done, _what: None), time.process_time() - start
@@ -95,18 +97,22 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", default=["adult"], choices=list(FILES))
     parser.add_argument("--epsilons", nargs="+", type=float, default=[1.0])
     parser.add_argument("--runs", type=int, default=6)
+    parser.add_argument("--rows", type=int, default=0, help="0: the training half as it is")
     parser.add_argument("--ways", nargs="+", default=[*WAYS, *ELSEWHERE], choices=[*WAYS, *ELSEWHERE])
     arguments = parser.parse_args()
     for name in arguments.tables:
         table = load(name)
+        codes = table.train
+        if arguments.rows:
+            codes = codes[np.random.default_rng(0).integers(0, len(codes), arguments.rows)]
         for epsilon in arguments.epsilons:
             rho = rho_for(epsilon, 1e-9)
-            fitted(table, rho, {})  # kernels are compiled
+            fitted(table, codes, rho, {})  # kernels are compiled
             print(f"{name}, ε = {epsilon:g}")
             for label, changes in WAYS.items():
                 if label not in arguments.ways:
                     continue
-                fits = [fitted(table, rho, changes) for _ in range(arguments.runs)]
+                fits = [fitted(table, codes, rho, changes) for _ in range(arguments.runs)]
                 report(label, fits, table)
                 if not changes:
                     report("the same fits, rows not thinned", fits, table, thinned=False)
@@ -115,7 +121,7 @@ def main() -> None:
                     continue
                 usual = getattr(module, constant)
                 setattr(module, constant, value)
-                fits = [fitted(table, rho, {}) for _ in range(arguments.runs)]
+                fits = [fitted(table, codes, rho, {}) for _ in range(arguments.runs)]
                 setattr(module, constant, usual)
                 report(label, fits, table)
 
