@@ -10,12 +10,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from generators.core.domain import FloatTable
-from generators.core.jit import fast_exp, kernel
+from generators.core.jit import fast_exp, fast_log, kernel
 from generators.core.junction import JunctionTree
 from generators.core.routes import Routes
+from generators.core.views import View
 
 _CELLS_A_CALL = 2.5e7
 """Cells that one call of the kernel may go through, some 0.1 s: between two calls Ctrl-C is heard."""
@@ -23,227 +23,325 @@ _CELLS_A_CALL = 2.5e7
 _FLOOR = 1e-9
 """A descent ends where no step of this share of the safe one lowers the loss: in it rounding is all that is left."""
 
+_GROWTH, _LATER_GROWTH = 1.05, 1.001
+"""A step is so many times as long as the one before: until one was taken back, and after that."""
+
+_BACK = 0.9
+"""Where the loss would rise, momentum starts anew with steps so many times as long; it is the step more often than the momentum."""
+
 
 @kernel
-def propagate(
-    theta: Any,
-    parent: Any,
-    offset: Any,
-    separator_offset: Any,
-    down: Any,
-    down_offset: Any,
-    belief: Any,
-    message: Any,
-    scale: Any,
-) -> float:
-    """Two-pass belief propagation: `belief` becomes the cliques' marginals, each summing to 1; returns log Z.
+def _spread(vector: Any, table: Any, outer: int, size: int, inner: int, width: int, groups: Any) -> None:
+    """Add a folded (outer, width, inner) vector to the (outer, size, inner) table that it is folded from; see `_fold`."""
+    grouped = groups.shape[0] > 0
+    if inner == 1 and not grouped:
+        for o in range(outer):
+            value = vector[o]
+            row = table[o * size : (o + 1) * size]
+            for k in range(size):
+                row[k] += value
+        return
+    for o in range(outer):
+        for k in range(size):
+            to = o * width + (groups[k] if grouped else 0)
+            row = table[(o * size + k) * inner : (o * size + k + 1) * inner]
+            part = vector[to * inner : (to + 1) * inner]
+            for i in range(inner):
+                row[i] += part[i]
 
-    theta, belief: flat (cells,). message, scale: flat (separator cells,) scratch. Upward, each clique keeps
-    exp(belief - row maximum), so that downward only a factor per separator cell remains.
-    """
-    cliques = parent.shape[0]
-    log_z = 0.0
-    for i in range(theta.shape[0]):
-        belief[i] = theta[i]
-    for c in range(cliques - 1, -1, -1):
-        groups = separator_offset[c + 1] - separator_offset[c]
-        width = (offset[c + 1] - offset[c]) // groups
-        for g in range(groups):
-            row = belief[offset[c] + g * width : offset[c] + (g + 1) * width]
-            top = row[0]
-            for i in range(width):
-                top = max(top, row[i])
+
+@kernel
+def _fold(table: Any, vector: Any, outer: int, size: int, inner: int, width: int, groups: Any) -> None:
+    """Sum an (outer, size, inner) table over its middle axis into `vector`, or into groups of it; groups: (size,), or empty."""
+    grouped = groups.shape[0] > 0
+    if inner == 1 and not grouped:
+        for o in range(outer):
+            row = table[o * size : (o + 1) * size]
             total = 0.0
-            for i in range(width):
-                value = fast_exp(row[i] - top)
-                row[i] = value
-                total += value
-            message[separator_offset[c] + g] = top + np.log(total)
-            scale[separator_offset[c] + g] = 1.0 / total
-        p = parent[c]
-        if p < 0:
-            log_z += message[separator_offset[c]]
-        if p >= 0:
-            above = belief[offset[p] : offset[p + 1]]
-            index = down[down_offset[c] : down_offset[c + 1]]
-            incoming = message[separator_offset[c] : separator_offset[c + 1]]
-            for i in range(above.shape[0]):
-                above[i] += incoming[index[i]]
-    for c in range(cliques):
-        groups = separator_offset[c + 1] - separator_offset[c]
-        width = (offset[c + 1] - offset[c]) // groups
-        p = parent[c]
-        mass = message[separator_offset[c] : separator_offset[c + 1]]
-        if p < 0:
-            mass[0] = 1.0
-        else:
-            for g in range(groups):
-                mass[g] = 0.0
-            above = belief[offset[p] : offset[p + 1]]
-            index = down[down_offset[c] : down_offset[c + 1]]
-            for i in range(above.shape[0]):
-                mass[index[i]] += above[i]
-        for g in range(groups):
-            factor = mass[g] * scale[separator_offset[c] + g]
-            row = belief[offset[c] + g * width : offset[c] + (g + 1) * width]
-            for i in range(width):
-                row[i] *= factor
-    return log_z
+            for k in range(size):
+                total += row[k]
+            vector[o] = total
+        return
+    for i in range(vector.shape[0]):
+        vector[i] = 0.0
+    for o in range(outer):
+        for k in range(size):
+            to = o * width + (groups[k] if grouped else 0)
+            row = table[(o * size + k) * inner : (o * size + k + 1) * inner]
+            part = vector[to * inner : (to + 1) * inner]
+            for i in range(inner):
+                part[i] += row[i]
+
+
+@kernel
+def _gather(
+    clique: int, own: Any, sums: Any, first: Any, start: Any, source: Any, step: Any, groups: Any
+) -> None:
+    """Add what stands in `sums` in the tables below a clique to its own table, over the tables on the way."""
+    for m in range(first[clique + 1] - 1, first[clique] - 1, -1):
+        outer, size, inner, width, group = step[m, 0], step[m, 1], step[m, 2], step[m, 3], step[m, 4]
+        grouping = groups[group : group + size] if group >= 0 else groups[:0]
+        table = sums[start[source[m]] : start[source[m] + 1]] if source[m] >= 0 else own
+        _spread(sums[start[m] : start[m + 1]], table, outer, size, inner, width, grouping)
 
 
 @kernel
 def expand(
+    base: Any,
     values: Any,
+    offset: Any,
+    first: Any,
     start: Any,
     source: Any,
-    maps: Any,
-    map_offset: Any,
-    offset: Any,
-    base: Any,
-    summed: Any,
+    step: Any,
+    groups: Any,
+    sums: Any,
     theta: Any,
 ) -> None:
-    """Sum up theta = base + Σ_i λ_i expanded to the tree's cliques, on the way of `routes.Routes`; `summed` is scratch like `values`."""
+    """Sum up theta = base + Σ_i λ_i expanded to the tree's cliques; `sums` is scratch like `values`, the λ of all tables."""
     for i in range(theta.shape[0]):
         theta[i] = base[i]
-    for i in range(summed.shape[0]):
-        summed[i] = values[i]
-    for m in range(source.shape[0] - 1, -1, -1):
-        vector = summed[start[m] : start[m + 1]]
-        index = maps[map_offset[m] : map_offset[m + 1]]
-        if source[m] >= 0:
-            table = theta[offset[source[m]] : offset[source[m] + 1]]
-        else:
-            table = summed[start[-1 - source[m]] : start[-source[m]]]
-        for i in range(table.shape[0]):
-            table[i] += vector[index[i]]
+    for i in range(sums.shape[0]):
+        sums[i] = values[i]
+    for c in range(offset.shape[0] - 1):
+        _gather(c, theta[offset[c] : offset[c + 1]], sums, first, start, source, step, groups)
 
 
 @kernel
-def project(belief: Any, start: Any, source: Any, maps: Any, map_offset: Any, offset: Any, out: Any) -> None:
-    """Write into `out` the marginals M_i of the beliefs, on the same way."""
-    for i in range(out.shape[0]):
-        out[i] = 0.0
-    for m in range(source.shape[0]):
-        vector = out[start[m] : start[m + 1]]
-        index = maps[map_offset[m] : map_offset[m + 1]]
-        if source[m] >= 0:
-            table = belief[offset[source[m]] : offset[source[m] + 1]]
+def _rows_up(own: Any, top: Any, total: Any) -> None:
+    """In place exp(own - the row's maximum); `top` and `total` get maximum and sum of each row of (rows, width)."""
+    width = own.shape[0] // top.shape[0]
+    for g in range(top.shape[0]):
+        row = own[g * width : (g + 1) * width]
+        most = row[0]
+        for k in range(width):
+            most = max(most, row[k])
+        mass = 0.0
+        for k in range(width):
+            value = fast_exp(row[k] - most)
+            row[k] = value
+            mass += value
+        top[g] = most
+        total[g] = mass
+
+
+@kernel
+def _columns_up(own: Any, top: Any, total: Any) -> None:
+    """The same for the columns of (width, columns)."""
+    columns = top.shape[0]
+    for g in range(columns):
+        top[g] = own[g]
+        total[g] = 0.0
+    for k in range(1, own.shape[0] // columns):
+        row = own[k * columns : (k + 1) * columns]
+        for g in range(columns):
+            top[g] = max(top[g], row[g])
+    for k in range(own.shape[0] // columns):
+        row = own[k * columns : (k + 1) * columns]
+        for g in range(columns):
+            value = fast_exp(row[g] - top[g])
+            row[g] = value
+            total[g] += value
+
+
+@kernel
+def calibrate(
+    base: Any,
+    values: Any,
+    offset: Any,
+    separator_offset: Any,
+    behind: Any,
+    first: Any,
+    joint: Any,
+    start: Any,
+    source: Any,
+    step: Any,
+    groups: Any,
+    sums: Any,
+    belief: Any,
+    top: Any,
+    scale: Any,
+) -> float:
+    """Two-pass belief propagation from log-potentials base + Σ λ; returns log Z.
+
+    base, belief: flat (cells,); `belief` becomes the cliques' marginals, each summing to 1. values, sums: flat over the tables of
+    `routes.Routes`: the λ of each; `sums` becomes their marginals. top, scale: scratch, (separator cells,).
+    Upward, each clique keeps exp(belief - maximum of the separator's cell), so that downward only a factor per separator cell remains.
+    """
+    cliques = joint.shape[0]
+    log_z = 0.0
+    for i in range(base.shape[0]):
+        belief[i] = base[i]
+    for i in range(sums.shape[0]):
+        sums[i] = values[i]
+    for c in range(cliques - 1, -1, -1):
+        own = belief[offset[c] : offset[c + 1]]
+        _gather(c, own, sums, first, start, source, step, groups)
+        cells = separator_offset[c + 1] - separator_offset[c]
+        message = top[separator_offset[c] : separator_offset[c + 1]]
+        factor = scale[separator_offset[c] : separator_offset[c + 1]]
+        if behind[c]:
+            _columns_up(own, message, factor)
         else:
-            table = out[start[-1 - source[m]] : start[-source[m]]]
-        for i in range(table.shape[0]):
-            vector[index[i]] += table[i]
+            _rows_up(own, message, factor)
+        for g in range(cells):
+            message[g] += fast_log(factor[g])
+            factor[g] = 1.0 / factor[g]
+        if joint[c] < 0:
+            log_z += message[0]
+        else:
+            above = sums[start[joint[c]] : start[joint[c] + 1]]
+            for g in range(cells):
+                above[g] += message[g]
+    for c in range(cliques):
+        own = belief[offset[c] : offset[c + 1]]
+        factor = scale[separator_offset[c] : separator_offset[c + 1]]
+        if joint[c] >= 0:
+            mass = sums[start[joint[c]] : start[joint[c] + 1]]
+            for g in range(factor.shape[0]):
+                factor[g] *= mass[g]
+        if behind[c]:
+            for k in range(own.shape[0] // factor.shape[0]):
+                row = own[k * factor.shape[0] : (k + 1) * factor.shape[0]]
+                for g in range(factor.shape[0]):
+                    row[g] *= factor[g]
+        else:
+            width = own.shape[0] // factor.shape[0]
+            for g in range(factor.shape[0]):
+                row = own[g * width : (g + 1) * width]
+                for k in range(width):
+                    row[k] *= factor[g]
+        for m in range(first[c], first[c + 1]):
+            outer, size, inner, width, group = step[m, 0], step[m, 1], step[m, 2], step[m, 3], step[m, 4]
+            grouping = groups[group : group + size] if group >= 0 else groups[:0]
+            table = sums[start[source[m]] : start[source[m] + 1]] if source[m] >= 0 else own
+            _fold(table, sums[start[m] : start[m + 1]], outer, size, inner, width, grouping)
+    return log_z
 
 
 @kernel
 def _descend(
-    values: Any,
-    before: Any,
+    look: Any,
+    plain: Any,
+    marginal: Any,
     target: Any,
     weight: Any,
     rounds: int,
     tolerance: float,
     enough: float,
     floor: float,
-    start: Any,
-    source: Any,
-    maps: Any,
-    map_offset: Any,
+    spans: Any,
     base: Any,
-    parent: Any,
     offset: Any,
     separator_offset: Any,
-    down: Any,
-    down_offset: Any,
+    behind: Any,
+    first: Any,
+    joint: Any,
+    start: Any,
+    source: Any,
+    step: Any,
+    groups: Any,
     state: Any,
 ) -> None:
-    """Accelerated mirror descent on L(p) = Σ weight · (M p − target)² / 2, in place on `values` = λ and `before`, λ a step ago.
+    """Accelerated mirror descent on L(p) = Σ weight · (M p − target)² / 2, in place on `look` = λ where it stands.
 
-    Nesterov's momentum in λ, given up where the loss would rise (O'Donoghue & Candès 2015); step length by Armijo. state holds (step,
-    momentum's t) and receives them, the loss, the steps taken and 1.0 where it is done; one more call goes on where this one stopped.
+    Nesterov's momentum in λ, with one look at the model a step: the gradient is taken where momentum leads, `plain` is the λ without it.
+    Momentum is given up where the loss would rise (O'Donoghue & Candès 2015), and the step is no longer than what Armijo's
+    condition allows along the way gone last. marginal: M p at `look`. state holds (step, momentum's t, loss, growth of steps, 1.0 where it is done)
+    and receives them; one more call goes on where this one stopped. A loss below 0 is one not known yet.
     """
-    cells = base.shape[0]
-    theta = np.empty(cells)
-    belief = np.empty(cells)
-    message = np.empty(separator_offset[-1])
+    belief = np.empty(base.shape[0])
+    top = np.empty(separator_offset[-1])
     scale = np.empty(separator_offset[-1])
-    m = values.shape[0]
-    projected = np.empty(m)
-    gradient = np.empty(m)
-    look = values.copy()
-    trial = np.empty(m)
-    fresh = np.empty(m)
-    summed = np.empty(m)
-    step, t = state[0], state[1]
-    expand(values, start, source, maps, map_offset, offset, base, summed, theta)
-    propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
-    project(belief, start, source, maps, map_offset, offset, projected)
-    loss = 0.0
-    for i in range(m):
-        gradient[i] = weight[i] * (projected[i] - target[i])
-        loss += 0.5 * gradient[i] * (projected[i] - target[i])
-    here = loss
+    ahead = np.zeros_like(look)
+    descended = np.empty_like(look)
+    fresh = np.empty_like(look)
+    length, t, loss, growth = state[0], state[1], state[2], state[3]
+    if loss < 0.0:
+        calibrate(
+            base,
+            look,
+            offset,
+            separator_offset,
+            behind,
+            first,
+            joint,
+            start,
+            source,
+            step,
+            groups,
+            marginal,
+            belief,
+            top,
+            scale,
+        )
+        loss = 0.0
+        for n in range(spans.shape[0]):
+            for i in range(spans[n, 0], spans[n, 1]):
+                loss += 0.5 * weight[i] * (marginal[i] - target[i]) ** 2
     quiet = 0
     done = 0
-    state[4] = 0.0
-    beta = 0.0
-    if t > 1.0:
-        beta = (t - 1.0) / (0.5 + 0.5 * np.sqrt(1.0 + 4.0 * t * t))
-    if loss <= enough:
-        state[4] = 1.0
-        rounds = 0
-    known = beta == 0.0  # the slope at `look`
-    while done < rounds:
-        if not known:
-            for i in range(m):
-                look[i] = values[i] + beta * (values[i] - before[i])
-            expand(look, start, source, maps, map_offset, offset, base, summed, theta)
-            propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
-            project(belief, start, source, maps, map_offset, offset, projected)
-            here = 0.0
-            for i in range(m):
-                gradient[i] = weight[i] * (projected[i] - target[i])
-                here += 0.5 * gradient[i] * (projected[i] - target[i])
-        known = False
-        while done < rounds:
-            done += 1
-            for i in range(m):
-                trial[i] = look[i] - step * gradient[i]
-            expand(trial, start, source, maps, map_offset, offset, base, summed, theta)
-            propagate(theta, parent, offset, separator_offset, down, down_offset, belief, message, scale)
-            project(belief, start, source, maps, map_offset, offset, fresh)
-            now = 0.0
-            slope = 0.0
-            for i in range(m):
-                d = fresh[i] - target[i]
-                now += 0.5 * weight[i] * d * d
-                slope += gradient[i] * (projected[i] - fresh[i])
-            if here - now >= 0.5 * slope or step < floor:
-                break
-            step *= 0.5
-        if step < floor:
-            state[4] = 1.0
-            break
-        if now <= loss:
-            relative = (loss - now) / max(loss, 1e-12)
-            loss = now
-            step *= 1.1
-            t = 0.5 + 0.5 * np.sqrt(1.0 + 4.0 * t * t)
-            beta = (t - 1.0) / (0.5 + 0.5 * np.sqrt(1.0 + 4.0 * t * t))
-            for i in range(m):
-                before[i] = values[i]
-                values[i] = trial[i]
-            quiet = quiet + 1 if relative < tolerance else 0
-            if quiet >= 3 or loss <= enough:
-                state[4] = 1.0
-                break
-        else:
+    state[4] = 1.0 if loss <= enough else 0.0
+    while done < rounds and state[4] == 0.0:
+        done += 1
+        later = 0.5 + 0.5 * np.sqrt(1.0 + 4.0 * t * t)
+        beta = (t - 1.0) / later
+        for n in range(spans.shape[0]):
+            for i in range(spans[n, 0], spans[n, 1]):
+                descended[i] = look[i] - length * weight[i] * (marginal[i] - target[i])
+                ahead[i] = descended[i] + beta * (descended[i] - plain[i])
+        calibrate(
+            base,
+            ahead,
+            offset,
+            separator_offset,
+            behind,
+            first,
+            joint,
+            start,
+            source,
+            step,
+            groups,
+            fresh,
+            belief,
+            top,
+            scale,
+        )
+        now = 0.0
+        along = 0.0
+        bend = 0.0
+        for n in range(spans.shape[0]):
+            for i in range(spans[n, 0], spans[n, 1]):
+                change = fresh[i] - marginal[i]
+                now += 0.5 * weight[i] * (fresh[i] - target[i]) ** 2
+                along += (ahead[i] - look[i]) * change
+                bend += weight[i] * change * change
+        safe = along / bend if bend > 0.0 else 2.0 * length
+        if length > safe or (now > loss and beta == 0.0):
+            length = max(0.5 * length, _BACK * safe) if length > safe else 0.5 * length
+            growth = _LATER_GROWTH
+            state[4] = 1.0 if length < floor else 0.0
+        elif now > loss:
+            length *= _BACK
+            growth = _LATER_GROWTH
             t = 1.0
-            beta = 0.0
-    state[0] = step
+            for n in range(spans.shape[0]):
+                plain[spans[n, 0] : spans[n, 1]] = look[spans[n, 0] : spans[n, 1]]
+        else:
+            quiet = quiet + 1 if loss - now < tolerance * loss else 0
+            loss = now
+            length *= growth
+            t = later
+            for n in range(spans.shape[0]):
+                for i in range(spans[n, 0], spans[n, 1]):
+                    look[i] = ahead[i]
+                    plain[i] = descended[i]
+                    marginal[i] = fresh[i]
+            state[4] = 1.0 if quiet >= 3 or loss <= enough else 0.0
+    state[0] = length
     state[1] = t
     state[2] = loss
-    state[3] = done
+    state[3] = growth
 
 
 class Descent:
@@ -253,9 +351,10 @@ class Descent:
         tree: the junction tree.
         base: its flat log-potentials where all λ are 0.
         routes: to the measured marginals' tables.
-        target: for each what its cells should be; the model's cells sum to 1.
-        weight: for each how much.
-        values: for each its λ at first.
+        views: the measured marginals.
+        target: for each what its cells should be, of the view's shape; the model's cells sum to 1.
+        weight: for each how much, likewise.
+        values: for each its λ at first, likewise.
         step: the first step's length; where it is shorter, the one that is safe for a marginal by itself.
         between: called every so often, so that Ctrl-C is heard.
     """
@@ -266,6 +365,7 @@ class Descent:
         base: FloatTable,
         *,
         routes: Routes,
+        views: Sequence[View],
         target: Sequence[FloatTable],
         weight: Sequence[FloatTable],
         values: Sequence[FloatTable],
@@ -274,24 +374,21 @@ class Descent:
     ) -> None:
         self._tree = tree
         self._base = base
-        self._places = routes.places
-        self._source = np.array(routes.sources, dtype=np.int64)
-        self._maps = np.concatenate(routes.maps)
-        self._map_offset = _offsets([len(index) for index in routes.maps])
-        self._start = _offsets(routes.cells)
-        self._target = self._spread(target)
+        self._routes = routes
+        self._target = routes.spread(views, target)
         # Tables that are on the way only weigh nothing, so that their λ stay 0.
-        self._weight = self._spread(weight)
-        self.values = self._spread(values)
-        self._before = self.values.copy()
-        # The gradient is Lipschitz in the 1-norm of one clique's marginal with its largest weight; where several overlap, Armijo halves it.
+        self._weight = routes.spread(views, weight)
+        self.values = routes.spread(views, values)
+        self._plain = self.values.copy()
+        self._marginal = np.empty_like(self.values)
+        # The gradient is Lipschitz in the 1-norm of one clique's marginal with its largest weight; where several overlap, the step is shortened.
         self._safe = 1.0 / float(self._weight.max())
-        self._state = np.array([max(step, self._safe), 1.0, np.inf, 0.0, 0.0])
+        self._state = np.array([max(step, self._safe), 1.0, -1.0, _GROWTH, 0.0])
         self._between = between
 
     @property
     def loss(self) -> float:
-        """L where the descent stands; infinite before the first step."""
+        """L where the descent stands; below 0 before the first step."""
         return float(self._state[2])
 
     @property
@@ -307,28 +404,30 @@ class Descent:
             tolerance: end after three successive steps that lower the loss by less than this share of it.
             enough: end where the loss is no larger.
         """
-        tree, left = self._tree, steps
-        most = max(1, int(_CELLS_A_CALL / (tree.cells + len(self._maps) + 1)))
+        tree, routes, left = self._tree, self._routes, steps
+        most = max(1, int(_CELLS_A_CALL / (tree.cells + routes.cells)))
         while left > 0:
             _descend(
                 self.values,
-                self._before,
+                self._plain,
+                self._marginal,
                 self._target,
                 self._weight,
                 min(left, most),
                 tolerance,
                 enough,
                 _FLOOR * self._safe,
-                self._start,
-                self._source,
-                self._maps,
-                self._map_offset,
+                routes.spans,
                 self._base,
-                tree.parent,
                 tree.offset,
                 tree.separator_offset,
-                tree.down,
-                tree.down_offset,
+                np.array(tree.behind),
+                routes.first,
+                routes.joint,
+                routes.start,
+                routes.source,
+                routes.step,
+                routes.groups,
                 self._state,
             )
             self._between()
@@ -339,31 +438,47 @@ class Descent:
 
     def potentials(self) -> FloatTable:
         """Flat log-potentials over the tree's cliques where the descent stands."""
-        theta = np.empty_like(self._base)
-        expand(
-            self.values,
-            self._start,
-            self._source,
-            self._maps,
-            self._map_offset,
-            self._tree.offset,
-            self._base,
-            np.empty_like(self.values),
-            theta,
-        )
-        return theta
-
-    def parts(self) -> list[FloatTable]:
-        """λ of each measured marginal, flat."""
-        return [self.values[self._start[n] : self._start[n + 1]].copy() for n in self._places]
-
-    def _spread(self, tables: Sequence[FloatTable]) -> FloatTable:
-        """One flat vector over all tables of the routes, 0 in those that are on the way only."""
-        flat = np.zeros(int(self._start[-1]))
-        for place, table in zip(self._places, tables, strict=True):
-            flat[self._start[place] : self._start[place + 1]] = table.reshape(-1)
-        return flat
+        return potentials(self._tree, self._base, self._routes, self.values)
 
 
-def _offsets(lengths: Sequence[int]) -> npt.NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+def potentials(tree: JunctionTree, base: FloatTable, routes: Routes, values: FloatTable) -> FloatTable:
+    """Flat log-potentials over the tree's cliques: base + Σ λ, the λ of all tables of the routes flat in `values`."""
+    theta = np.empty_like(base)
+    expand(
+        base,
+        values,
+        tree.offset,
+        routes.first,
+        routes.start,
+        routes.source,
+        routes.step,
+        routes.groups,
+        np.empty_like(values),
+        theta,
+    )
+    return theta
+
+
+def beliefs(tree: JunctionTree, theta: FloatTable, routes: Routes) -> tuple[FloatTable, FloatTable, float]:
+    """Of the distribution with these log-potentials the flat clique marginals, each summing to 1, those of all tables of the routes, and log Z."""
+    sums = np.zeros(int(routes.start[-1]))
+    belief = np.empty_like(theta)
+    separators = int(tree.separator_offset[-1])
+    log_z = calibrate(
+        theta,
+        sums,
+        tree.offset,
+        tree.separator_offset,
+        np.array(tree.behind),
+        routes.first,
+        routes.joint,
+        routes.start,
+        routes.source,
+        routes.step,
+        routes.groups,
+        sums,
+        belief,
+        np.empty(separators),
+        np.empty(separators),
+    )
+    return belief, sums, float(log_z)

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from generators.core.descent import Descent
-from generators.core.descent import propagate as pass_messages
+from generators.core.descent import Descent, beliefs, potentials
 from generators.core.domain import Clique, FloatTable, StructuralZeros
 from generators.core.junction import JunctionTree, build
 from generators.core.routes import plan_routes
@@ -30,15 +29,15 @@ EXCESS = 0.2
 ROUND_LOSS, ROUND_STEPS = 0.7, 120
 """A fit between rounds ends at this share of the noise level, or after so many steps: the scores of the next round need no more."""
 
-_ROUND_CELLS, _LEAST_ROUND_STEPS = 1.2e7, 40
-"""And it makes no more steps than go through so many cells of the tree, but 40: as near as scores need, and no command here repeats what told so."""
+_ROUND_CELLS, _LEAST_ROUND_STEPS = 2e7, 60
+"""And it makes no more steps than go through so many cells of the tree, but 60: as near as scores need, and no command here repeats what told so."""
 
 _ROUND_SPREAD = 0.3
 """Between rounds a cell of n people weighs as if its variance were σ² + 0.3 n: full cells do not dictate the step, and descent takes a half
 of the steps. The last fit weighs by σ² alone, which is what the measurements say."""
 
-_STRETCH, _MOST_STRETCHES, _FLAT = 10, 60, 0.005
-"""The last descent is looked at every 10 steps, 60 times at most, and is at its end where 10 steps gain less than 0.5 %."""
+_STRETCH, _MOST_STRETCHES, _FLAT = 20, 30, 0.005
+"""The last descent is looked at every 20 steps, 30 times at most, and is at its end where 20 steps gain less than 0.5 %."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,19 +123,7 @@ class Fitted:
 
 def propagate(tree: JunctionTree, theta: FloatTable) -> FloatTable:
     """Clique marginals (flat, each clique sums to 1) of the distribution with these log-potentials."""
-    belief = np.empty_like(theta)
-    message = np.empty(int(tree.separator_offset[-1]))
-    pass_messages(
-        theta,
-        tree.parent,
-        tree.offset,
-        tree.separator_offset,
-        tree.down,
-        tree.down_offset,
-        belief,
-        message,
-        np.empty_like(message),
-    )
+    belief, _, _ = beliefs(tree, theta, plan_routes(tree, Views.full(tree.domain), []))
     return belief
 
 
@@ -172,20 +159,8 @@ def condition(
 
 def log_partition(tree: JunctionTree, theta: FloatTable) -> float:
     """Log Z of the distribution with these log-potentials."""
-    message = np.empty(int(tree.separator_offset[-1]))
-    return float(
-        pass_messages(
-            theta,
-            tree.parent,
-            tree.offset,
-            tree.separator_offset,
-            tree.down,
-            tree.down_offset,
-            np.empty_like(theta),
-            message,
-            np.empty_like(message),
-        )
-    )
+    _, _, log_z = beliefs(tree, theta, plan_routes(tree, Views.full(tree.domain), []))
+    return log_z
 
 
 def total_of(measurements: Sequence[Measurement]) -> float:
@@ -314,6 +289,7 @@ class _Problem:
             views.domain, [view.clique for view, _, _ in self.parts] + [factor.clique for factor in zeros]
         )
         self.base = base_potentials(self.tree, zeros)
+        self.routes = plan_routes(self.tree, views, [view for view, _, _ in self.parts])
         shares = [
             1.0 / (1.0 + spread * precision * np.maximum(mean, 0.0)) for _, mean, precision in self.parts
         ]
@@ -328,7 +304,8 @@ class _Problem:
         return Descent(
             self.tree,
             self.base,
-            routes=plan_routes(self.tree, self.views, [view for view, _, _ in self.parts]),
+            routes=self.routes,
+            views=[view for view, _, _ in self.parts],
             target=[table / self.total for _, table, _ in self.parts],
             weight=[weight * self.total**2 for weight in self.weights],
             values=[known.get(view, np.zeros(table.shape)) for view, table, _ in self.parts],
@@ -338,10 +315,8 @@ class _Problem:
 
     def fitted(self, descent: Descent, loss: float | None = None) -> Fitted:
         """Where the descent stands."""
-        multipliers = {
-            view: values.reshape(table.shape)
-            for (view, table, _), values in zip(self.parts, descent.parts(), strict=True)
-        }
+        several = [view for view, _, _ in self.parts]
+        multipliers = dict(zip(several, self.routes.gather(self.views, several, descent.values), strict=True))
         return Fitted(
             self.tree,
             descent.potentials(),
@@ -363,17 +338,8 @@ def restore(
 ) -> Fitted:
     """The distribution with these multipliers, as `fit` left it."""
     tree = build(views.domain, [*(view.clique for view in multipliers), *(factor.clique for factor in zeros)])
-    theta = base_potentials(tree, zeros)
-    for view, values in multipliers.items():
-        home = _home(tree, view)
-        theta[tree.offset[home] : tree.offset[home + 1]] += values.reshape(-1)[
-            views.cell_map(tree.layout[home], view)
-        ]
+    several = list(multipliers)
+    routes = plan_routes(tree, views, several)
+    values = routes.spread(several, list(multipliers.values()))
+    theta = potentials(tree, base_potentials(tree, zeros), routes, values)
     return Fitted(tree, theta, total, views, multipliers, loss, 0.0)
-
-
-def _home(tree: JunctionTree, view: View) -> int:
-    home = tree.home(view.clique)
-    if home is None:
-        raise ValueError("a view's clique is not in the tree")
-    return home

@@ -1,7 +1,7 @@
 """Junction trees: triangulate a set of cliques, size them, lay their tables out for the inference kernels.
 
-Layout: a tree clique's table has its separator's attributes first, then the new ones, so that messages are row-wise
-reductions. Reference: Koller & Friedman, Probabilistic Graphical Models, chapters 9-10.
+Layout: a tree clique's table has its separator's attributes on one side and the new ones on the other, so that messages are reductions
+of rows or of columns. Reference: Koller & Friedman, Probabilistic Graphical Models, chapters 9-10.
 """
 
 from __future__ import annotations
@@ -180,22 +180,22 @@ class JunctionTree:
 
     Attributes:
         domain: the attributes.
-        layout: for each clique its attributes in table order: the separator's first.
+        layout: for each clique its attributes in table order: those of its separator as they stand in its parent's, and the others, small
+            ones first.
+        separators: how many of them are the separator's.
+        behind: whether these stand behind the others; they do where they have more cells, as loops run over the longer side.
         parent: (c,) int64, -1 for a root.
         offset: (c + 1,) int64 into the flat vector of tables.
         separator_offset: (c + 1,) int64 into the flat vector of messages; a root's separator has one cell.
-        down: flat int32: for each clique the map from its parent's cells to its separator's cells.
-        down_offset: (c + 1,) int64 into `down`.
     """
 
     domain: Domain
     layout: tuple[Clique, ...]
     separators: tuple[int, ...]
+    behind: tuple[bool, ...]
     parent: npt.NDArray[np.int64]
     offset: npt.NDArray[np.int64]
     separator_offset: npt.NDArray[np.int64]
-    down: npt.NDArray[np.int32]
-    down_offset: npt.NDArray[np.int64]
 
     @property
     def cells(self) -> int:
@@ -206,6 +206,26 @@ class JunctionTree:
         """The table of one clique in its layout."""
         return flat[self.offset[clique] : self.offset[clique + 1]].reshape(
             self.domain.shape(self.layout[clique])
+        )
+
+    def separator(self, clique: int) -> Clique:
+        """The attributes that one clique shares with its parent, in table order."""
+        layout, n = self.layout[clique], self.separators[clique]
+        return layout[len(layout) - n :] if self.behind[clique] else layout[:n]
+
+    def fresh(self, clique: int) -> Clique:
+        """The others of its attributes, in table order."""
+        layout, n = self.layout[clique], self.separators[clique]
+        return layout[: len(layout) - n] if self.behind[clique] else layout[n:]
+
+    def rows(self, flat: npt.NDArray[np.float64], clique: int) -> npt.NDArray[np.float64]:
+        """The table of one clique, shape (cells of its separator, cells of the others)."""
+        table = flat[self.offset[clique] : self.offset[clique + 1]]
+        groups = self.domain.cells(self.separator(clique))
+        return (
+            np.ascontiguousarray(table.reshape(-1, groups).T)
+            if self.behind[clique]
+            else table.reshape(groups, -1)
         )
 
     def home(self, clique: Iterable[int]) -> int | None:
@@ -240,24 +260,20 @@ def build(domain: Domain, cliques: Iterable[Clique]) -> JunctionTree:
     position = {clique: k for k, clique in enumerate(order)}
     layout: list[Clique] = []
     separators: list[int] = []
+    behind: list[bool] = []
     parents = np.array([-1 if p is None else position[p] for p in parent], dtype=np.int64)
     offset = np.zeros(len(order) + 1, dtype=np.int64)
     separator_offset = np.zeros(len(order) + 1, dtype=np.int64)
-    down_offset = np.zeros(len(order) + 1, dtype=np.int64)
-    down: list[npt.NDArray[np.int32]] = []
     for k, clique in enumerate(order):
-        above = set(layout[parents[k]]) if parents[k] >= 0 else set()
-        shared = tuple(a for a in clique if a in above)
-        layout.append(shared + tuple(a for a in clique if a not in above))
+        shared = tuple(a for a in layout[parents[k]] if a in clique) if parents[k] >= 0 else ()
+        fresh = sorted((a for a in clique if a not in shared), key=lambda a: domain.sizes[a])
+        behind.append(domain.cells(shared) > domain.cells(fresh))
+        layout.append((*fresh, *shared) if behind[-1] else (*shared, *fresh))
         separators.append(len(shared))
         offset[k + 1] = offset[k] + domain.cells(clique)
         separator_offset[k + 1] = separator_offset[k] + domain.cells(shared)
-        if parents[k] >= 0:
-            down.append(cell_map(domain, layout[parents[k]], shared))
-        down_offset[k + 1] = down_offset[k] + (len(down[-1]) if parents[k] >= 0 else 0)
-    flat = np.concatenate(down) if down else np.zeros(0, dtype=np.int32)
     return JunctionTree(
-        domain, tuple(layout), tuple(separators), parents, offset, separator_offset, flat, down_offset
+        domain, tuple(layout), tuple(separators), tuple(behind), parents, offset, separator_offset
     )
 
 

@@ -88,15 +88,14 @@ def sample(
     """`n` rows: one int32 vector of codes per attribute."""
     belief = propagate(tree, theta)
     columns: list[npt.NDArray[np.int32]] = [np.zeros(0, dtype=np.int32)] * len(tree.domain)
-    for c, layout in enumerate(tree.layout):
-        known = layout[: tree.separators[c]]
-        fresh = layout[tree.separators[c] :]
+    for c in range(len(tree.layout)):
+        known, fresh = tree.separator(c), tree.fresh(c)
         group = np.zeros(n, dtype=np.int32)
         for attribute in known:
             group *= np.int32(tree.domain.sizes[attribute])
             group += columns[attribute]
         groups = tree.domain.cells(known)
-        table = belief[tree.offset[c] : tree.offset[c + 1]].reshape(groups, -1)
+        table = tree.rows(belief, c)
         cell = np.empty(n, dtype=np.int32)
         _deal(group, groups, table, np.uint64(rng.integers(0, 1 << 63)), cell)
         for attribute in reversed(fresh[1:]):

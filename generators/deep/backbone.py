@@ -47,8 +47,10 @@ class Backbone:
         order: list[int] = []
         contexts: list[tuple[int, ...]] = [()] * d
         logs: list[npt.NDArray[np.float32]] = [np.zeros((1, 1), np.float32)] * d
-        for clique, layout in enumerate(tree.layout):
-            table = tree.table(beliefs, clique)
+        for clique in range(len(tree.layout)):
+            # In the schema's order, whatever the table's: what is drawn late, the task's target say, shall see many others.
+            layout = (*sorted(tree.separator(clique)), *sorted(tree.fresh(clique)))
+            table = tree.table(beliefs, clique).transpose([tree.layout[clique].index(a) for a in layout])
             known = int(tree.separators[clique])
             for place in range(known, len(layout)):
                 attribute = layout[place]

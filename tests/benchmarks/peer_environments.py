@@ -14,7 +14,7 @@ PINS = {
     "dpmm": ("dpmm==0.1.9",),
     "smartnoise": (
         *("smartnoise-synth==1.0.8", "packaging==26.3"),  # it imports packaging without asking for it
-        *("opacus==0.14.0", "torch==2.15.0", "mbi==1.1.0", "jax==0.10.2"),
+        *("opacus==0.14.0", "torch==2.13.0", "mbi==1.1.0", "jax==0.10.2"),
         *("numpy==2.4.6", "pandas==2.3.3", "scipy==1.17.1"),
     ),
 }

@@ -222,7 +222,7 @@ def test_junction_tree_sizes_and_running_intersection():
     assert tree_cells(domain, ring) == pytest.approx(sum(domain.cells(c) for c in maximal), rel=0.5)
     tree = build(domain, ring)
     for k in range(1, len(tree.layout)):
-        separator = set(tree.layout[k][: tree.separators[k]])
+        separator = set(tree.separator(k))
         before = set().union(*(set(c) for c in tree.layout[:k]))
         assert set(tree.layout[k]) & before == separator
         assert separator <= set(tree.layout[tree.parent[k]])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 
-from generators.core.descent import expand, project
+from generators.core.descent import beliefs, potentials
 from generators.core.domain import Domain
 from generators.core.junction import build
 from generators.core.routes import plan_routes
@@ -33,71 +35,80 @@ MODELS = {
 }
 
 
-def arrays(routes):
-    start = np.concatenate([[0], np.cumsum(routes.cells)]).astype(np.int64)
-    map_offset = np.concatenate([[0], np.cumsum([len(m) for m in routes.maps])]).astype(np.int64)
-    return start, np.array(routes.sources, dtype=np.int64), np.concatenate(routes.maps), map_offset
+def straight(tree, wanted):
+    """Cells that walks straight from the tree's own tables would go through."""
+    return sum(DOMAIN.cells(tree.layout[tree.home(view.clique)]) for view in wanted)
 
 
 @pytest.mark.parametrize("wanted", MODELS.values(), ids=MODELS)
 def test_the_sums_are_those_of_the_tree(wanted):
+    """Against maps from cell to cell: λ added to log-potentials, and the marginals of the distribution they make."""
     tree = build(DOMAIN, [view.clique for view in wanted])
     routes = plan_routes(tree, VIEWS, wanted)
-    start, source, maps, map_offset = arrays(routes)
     rng = np.random.default_rng(0)
-    belief = rng.random(tree.cells)
-    out = np.empty(start[-1])
-    project(belief, start, source, maps, map_offset, tree.offset, out)
-    values = np.zeros(start[-1])
+    own = [rng.normal(size=VIEWS.shape(view)) for view in wanted]
+    theta = potentials(tree, np.zeros(tree.cells), routes, routes.spread(wanted, own))
     expected = np.zeros(tree.cells)
-    for view, place in zip(wanted, routes.places, strict=True):
+    for view, table in zip(wanted, own, strict=True):
         home = tree.home(view.clique)
-        here = slice(tree.offset[home], tree.offset[home + 1])
         index = VIEWS.cell_map(tree.layout[home], view)
-        assert routes.cells[place] == VIEWS.cells(view)
-        assert out[start[place] : start[place + 1]] == pytest.approx(
-            np.bincount(index, weights=belief[here], minlength=VIEWS.cells(view))
-        )
-        own = rng.normal(size=VIEWS.cells(view))
-        values[start[place] : start[place + 1]] = own
-        expected[here] += own[index]
-    theta = np.empty(tree.cells)
-    expand(
-        values,
-        start,
-        source,
-        maps,
-        map_offset,
-        tree.offset,
-        np.zeros(tree.cells),
-        np.empty_like(values),
-        theta,
-    )
+        expected[tree.offset[home] : tree.offset[home + 1]] += table.reshape(-1)[index]
     assert theta == pytest.approx(expected)
+    belief, sums, _ = beliefs(tree, theta, routes)
+    for view, found in zip(wanted, routes.gather(VIEWS, wanted, sums), strict=True):
+        home = tree.home(view.clique)
+        index = VIEWS.cell_map(tree.layout[home], view)
+        here = belief[tree.offset[home] : tree.offset[home + 1]]
+        assert here.sum() == pytest.approx(1.0)
+        folded = np.bincount(index, weights=here, minlength=VIEWS.cells(view))
+        assert found.reshape(-1) == pytest.approx(folded)
+        assert found.shape == VIEWS.shape(view)
 
 
 @pytest.mark.parametrize("wanted", MODELS.values(), ids=MODELS)
-def test_no_way_is_longer_than_straight_from_the_tree(wanted):
+def test_spreading_and_gathering_are_each_others_inverse(wanted):
+    routes = plan_routes(build(DOMAIN, [view.clique for view in wanted]), VIEWS, wanted)
+    rng = np.random.default_rng(1)
+    tables = [rng.normal(size=VIEWS.shape(view)) for view in wanted]
+    flat = routes.spread(wanted, tables)
+    for table, back in zip(tables, routes.gather(VIEWS, wanted, flat), strict=True):
+        assert np.array_equal(table, back)
+    inside = np.zeros(len(flat), dtype=bool)
+    for begin, end in routes.spans:
+        inside[begin:end] = True
+    assert inside.sum() == sum(table.size for table in tables)
+    assert not flat[~inside].any()
+
+
+@pytest.mark.parametrize("wanted", MODELS.values(), ids=MODELS)
+def test_every_separator_has_a_table_below_its_parent(wanted):
     tree = build(DOMAIN, [view.clique for view in wanted])
     routes = plan_routes(tree, VIEWS, wanted)
-    straight = sum(DOMAIN.cells(tree.layout[tree.home(view.clique)]) for view in wanted)
-    assert sum(len(index) for index in routes.maps) <= straight
+    for clique, table in enumerate(routes.joint):
+        parent = tree.parent[clique]
+        assert (table < 0) == (parent < 0)
+        if table >= 0:
+            assert routes.first[parent] <= table < routes.first[parent + 1]
+            cells = routes.start[table + 1] - routes.start[table]
+            assert cells == DOMAIN.cells(tree.separator(clique))
 
 
 def test_what_lies_inside_a_measured_triple_is_summed_from_it():
-    wanted = MODELS["overlapping triples, large clique"]
-    tree = build(DOMAIN, [view.clique for view in wanted])
+    """Ten marginals cost less than half of ten walks through the table of their clique."""
+    wanted = [full_view(c) for k in (1, 2, 3) for c in combinations((0, 1, 2, 3), k)]
+    tree = build(DOMAIN, [view.clique for view in wanted] + [(0, 1, 2, 3)])
     routes = plan_routes(tree, VIEWS, wanted)
-    straight = sum(DOMAIN.cells(tree.layout[tree.home(view.clique)]) for view in wanted)
-    assert sum(len(index) for index in routes.maps) < straight / 2
-    pair = routes.places[wanted.index(full_view((0, 1)))]
-    assert -1 - routes.sources[pair] == routes.places[wanted.index(full_view((0, 1, 2)))]
+    assert routes.cells < straight(tree, wanted) / 2
+    pair = routes.places[wanted.index(full_view((1, 2)))]
+    assert routes.source[pair] >= 0
 
 
-def test_sources_come_first():
+def test_sources_come_first_and_in_the_same_clique():
     for wanted in MODELS.values():
         routes = plan_routes(build(DOMAIN, [view.clique for view in wanted]), VIEWS, wanted)
-        assert all(-1 - source < number for number, source in enumerate(routes.sources) if source < 0)
+        for begin, end in zip(routes.first[:-1], routes.first[1:], strict=True):
+            for table in range(begin, end):
+                assert routes.source[table] == -1 or begin <= routes.source[table] < table
 
 
 def test_a_view_that_no_clique_holds_is_refused():
