@@ -21,6 +21,7 @@ HEAVY = (
     "streamlit",
     "pandas",
     "numpy",
+    "numba",
     "sqlalchemy",
     "sklearn",
     "opendp",
