@@ -99,6 +99,7 @@ class AimFitter:
             most_cells=fitted.total * math.sqrt(2.0 * self.assignment.rho) / measurer.max_rows,
             weight=lambda clique: float(len(clique)),
         )
+        measurer.prepare(candidates.cliques, candidates.blocks)
         rng = measurer.generator()
         least = float(fitted.tree.cells)
         turn = 0
@@ -122,7 +123,7 @@ class AimFitter:
             here = [candidates.views[k] for k in fitting]
             cliques = [view.clique for view in here]
             # Half of σ: annealing will make later rounds as quiet, and scores must not be coarser than these.
-            counts = expected_counts(fitted, cliques, sigma / 2.0, rng)
+            counts = expected_counts(fitted, candidates.blocks, cliques, sigma / 2.0, rng)
             estimates = dict(zip(cliques, counts, strict=True))
             noise = NOISE_L1 * sigma * candidates.cells[fitting]
             contest = measurer.contest(here, estimates, weights=candidates.weights[fitting], penalties=noise)

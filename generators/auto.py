@@ -241,6 +241,7 @@ class _Refinement:
             final=final,
             cap=min(self.shares.cells + self.constrained, self.plan.assignment.most_cells),
         )
+        self.measurer.prepare(search.candidates.cliques, search.candidates.blocks)
         batch = math.ceil(rounds / self.shares.turns)
         done = 0
         while done < rounds:
@@ -262,7 +263,7 @@ class _Refinement:
             return 0
         here = [search.candidates.views[k] for k in fitting]
         cliques = list(dict.fromkeys(view.clique for view in here))
-        counts = expected_counts(self.fitted, cliques, search.final, self.rng)
+        counts = expected_counts(self.fitted, search.candidates.blocks, cliques, search.final, self.rng)
         contest = self.measurer.contest(
             here,
             dict(zip(cliques, counts, strict=True)),

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from generators.core import junction
+from generators.core.covering import Block, cover
 from generators.core.domain import Clique, Domain, StructuralZeros
 from generators.core.inference import Measurement
 from generators.core.views import View, Views, full_view
@@ -25,10 +26,11 @@ than they bring."""
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Candidates:
-    """Views with their weights and numbers of cells (shape (candidates,)), and their different cliques."""
+    """Views with their weights and numbers of cells (shape (candidates,)), their different cliques, and the blocks to count these by."""
 
     views: tuple[View, ...]
     cliques: tuple[Clique, ...]
+    blocks: tuple[Block, ...]
     weights: npt.NDArray[np.float64]
     cells: npt.NDArray[np.float64]
 
@@ -64,9 +66,11 @@ class Candidates:
             for view in (views.resolutions(clique) if coarse else (full_view(clique),))
             if views.cells(view) <= most_cells
         ]
+        different = tuple(dict.fromkeys(view.clique for view in found))
         return cls(
             views=tuple(found),
-            cliques=tuple(dict.fromkeys(view.clique for view in found)),
+            cliques=different,
+            blocks=tuple(cover(views.domain, different)),
             weights=np.array([weight(view.clique) for view in found]),
             cells=np.array([float(views.cells(view)) for view in found]),
         )

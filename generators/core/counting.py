@@ -1,13 +1,12 @@
 """Counting marginals: every wanted one in one pass over the rows.
 
-Wanted marginals are packed into blocks (larger marginals whose table stays in cache); the kernel walks the rows once,
-in chunks that stay in cache, and increments all block tables; wanted marginals are rolled down from blocks.
+Wanted marginals are packed into blocks (`core.covering`); the kernel walks the rows once, in chunks that stay in cache, and
+increments all block tables; wanted marginals are folded from those.
 Exact integers. Rows that repeat can be collapsed to weights first.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,18 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from generators.core.covering import Block, cover
 from generators.core.domain import Clique, Codes, Domain
 from generators.core.jit import kernel
 
 IntTable = npt.NDArray[np.int64]
-
-_BLOCK_CELLS = 1 << 15
-"""Cells of a block: 128 KiB of int32, so that it stays in a core's cache beside the rows."""
-_GREEDY = 2_500
-"""With more wanted marginals than this the greedy cover would take longer than it saves."""
-
-_BLOCK_ATTRIBUTES = 12
-"""Attributes of a block: those of one level cost no cells, but each is an axis, and an array has at most 32."""
 
 _CHUNK = 1 << 13
 _THREADS = 2
@@ -236,87 +228,21 @@ class Rows:
 
 def count(rows: Rows, cliques: Sequence[Clique]) -> list[IntTable]:
     """The marginals of the cliques, each an int64 array of the shape of its attributes' sizes."""
-    blocks = _cover(rows.domain, tuple(cliques))
-    tables = _count_all(rows, [block for block, _ in blocks])
+    return count_blocks(rows, cover(rows.domain, cliques), cliques)
+
+
+def count_blocks(rows: Rows, blocks: Sequence[Block], cliques: Sequence[Clique]) -> list[IntTable]:
+    """The same by way of blocks that are known; those without any of the cliques are left out."""
+    wanted = set(cliques)
+    needed = [block for block in blocks if not wanted.isdisjoint(block.members)]
     found: dict[Clique, IntTable] = {}
-    for (block, members), table in zip(blocks, tables, strict=True):
-        for clique in members:
-            found[clique] = roll_down(table, block, clique)
+    for block, table in zip(needed, _count_all(rows, [block.clique for block in needed]), strict=True):
+        found.update(block.fold(rows.domain, table))
     return [found[clique] for clique in cliques]
 
 
-@functools.lru_cache(maxsize=8)
-def _cover(domain: Domain, cliques: tuple[Clique, ...]) -> list[tuple[Clique, list[Clique]]]:
-    """`cover`, remembered: rounds ask for the same marginals again and again. The result is read only."""
-    return cover(domain, cliques)
-
-
-def roll_down(table: npt.NDArray[Any], clique: Clique, onto: Clique) -> npt.NDArray[Any]:
-    """The marginal of `onto`, a sub-clique, from the table of `clique`."""
-    axes = tuple(axis for axis, attribute in enumerate(clique) if attribute not in onto)
-    rolled: npt.NDArray[Any] = np.ascontiguousarray(table.sum(axis=axes)) if axes else table
-    return rolled
-
-
-def cover(domain: Domain, cliques: Sequence[Clique]) -> list[tuple[Clique, list[Clique]]]:
-    """Blocks that together contain every wanted clique, each with the cliques to roll down from it.
-
-    Greedy: start from a wanted clique that is not covered yet, add the attribute that covers most further ones while the
-    table stays in cache. 105 pairs of 15 small attributes become about 30 blocks.
-    """
-    if len(cliques) > _GREEDY:
-        return _cover_by_groups(domain, cliques)
-    left = dict.fromkeys(sorted(set(cliques), key=lambda clique: (-domain.cells(clique), clique)))
-    pairs = {clique for clique in left if len(clique) == 2}
-    blocks: list[tuple[Clique, list[Clique]]] = []
-    while left:
-        seed = next(iter(left))
-        block = set(seed)
-        if len(seed) <= 2:
-            while len(block) < _BLOCK_ATTRIBUTES:
-                best, gain = -1, 1
-                cells = domain.cells(block)
-                for attribute in range(len(domain)):
-                    if attribute in block or cells * domain.sizes[attribute] > _BLOCK_CELLS:
-                        continue
-                    covered = sum((min(attribute, b), max(attribute, b)) in pairs for b in block)
-                    if covered > gain:
-                        best, gain = attribute, covered
-                if best < 0:
-                    break
-                block.add(best)
-        members = [clique for clique in left if block.issuperset(clique)] if len(seed) <= 2 else [seed]
-        for clique in members:
-            del left[clique]
-            pairs.discard(clique)
-        blocks.append((tuple(sorted(block)), members))
-    return blocks
-
-
-def _cover_by_groups(domain: Domain, cliques: Sequence[Clique]) -> list[tuple[Clique, list[Clique]]]:
-    """A quick cover for very many pairs: attributes in groups, a block for each two groups; the rest by themselves."""
-    group = [0] * len(domain)
-    number, cells, width = 0, 1, 0
-    for attribute, size in enumerate(domain.sizes):
-        if cells * size > _BLOCK_CELLS**0.5 or 2 * width >= _BLOCK_ATTRIBUTES:
-            number, cells, width = number + 1, 1, 0
-        group[attribute] = number
-        cells *= size
-        width += 1
-    members: dict[tuple[int, int], list[Clique]] = {}
-    blocks: list[tuple[Clique, list[Clique]]] = []
-    for clique in dict.fromkeys(cliques):
-        if len(clique) == 2:
-            members.setdefault((group[clique[0]], group[clique[1]]), []).append(clique)
-        else:
-            blocks.append((clique, [clique]))
-    for pairs in members.values():
-        blocks.append((tuple(sorted({a for pair in pairs for a in pair})), pairs))
-    return blocks
-
-
 def _count_all(rows: Rows, blocks: Sequence[Clique]) -> list[IntTable]:
-    """One table per block. Work is cut into batches so that a batch's tables stay below 2^27 cells."""
+    """One flat table per block. Work is cut into batches so that a batch's tables stay below 2^27 cells."""
     tables: list[IntTable] = []
     batch: list[Clique] = []
     cells = 0
@@ -368,7 +294,4 @@ def _count_batch(rows: Rows, blocks: Sequence[Clique]) -> list[IntTable]:
     total = parts[0].astype(np.int64)
     for part in parts[1:]:
         total += part
-    return [
-        total[offset[number] : offset[number + 1]].reshape(rows.domain.shape(block))
-        for number, block in enumerate(blocks)
-    ]
+    return [total[offset[number] : offset[number + 1]] for number in range(len(blocks))]

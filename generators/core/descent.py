@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from generators.core.domain import FloatTable
+from generators.core.folding import fold_down, spread_up
 from generators.core.jit import fast_exp, fast_log, kernel
 from generators.core.junction import JunctionTree
 from generators.core.routes import Routes
@@ -28,61 +29,6 @@ _GROWTH, _LATER_GROWTH = 1.05, 1.001
 
 _BACK = 0.9
 """Where the loss would rise, momentum starts anew with steps so many times as long; it is the step more often than the momentum."""
-
-
-@kernel
-def _spread(vector: Any, table: Any, outer: int, size: int, inner: int, width: int, groups: Any) -> None:
-    """Add a folded (outer, width, inner) vector to the (outer, size, inner) table that it is folded from; see `_fold`."""
-    grouped = groups.shape[0] > 0
-    if inner == 1 and not grouped:
-        for o in range(outer):
-            value = vector[o]
-            row = table[o * size : (o + 1) * size]
-            for k in range(size):
-                row[k] += value
-        return
-    for o in range(outer):
-        for k in range(size):
-            to = o * width + (groups[k] if grouped else 0)
-            row = table[(o * size + k) * inner : (o * size + k + 1) * inner]
-            part = vector[to * inner : (to + 1) * inner]
-            for i in range(inner):
-                row[i] += part[i]
-
-
-@kernel
-def _fold(table: Any, vector: Any, outer: int, size: int, inner: int, width: int, groups: Any) -> None:
-    """Sum an (outer, size, inner) table over its middle axis into `vector`, or into groups of it; groups: (size,), or empty."""
-    grouped = groups.shape[0] > 0
-    if inner == 1 and not grouped:
-        for o in range(outer):
-            row = table[o * size : (o + 1) * size]
-            total = 0.0
-            for k in range(size):
-                total += row[k]
-            vector[o] = total
-        return
-    for i in range(vector.shape[0]):
-        vector[i] = 0.0
-    for o in range(outer):
-        for k in range(size):
-            to = o * width + (groups[k] if grouped else 0)
-            row = table[(o * size + k) * inner : (o * size + k + 1) * inner]
-            part = vector[to * inner : (to + 1) * inner]
-            for i in range(inner):
-                part[i] += row[i]
-
-
-@kernel
-def _gather(
-    clique: int, own: Any, sums: Any, first: Any, start: Any, source: Any, step: Any, groups: Any
-) -> None:
-    """Add what stands in `sums` in the tables below a clique to its own table, over the tables on the way."""
-    for m in range(first[clique + 1] - 1, first[clique] - 1, -1):
-        outer, size, inner, width, group = step[m, 0], step[m, 1], step[m, 2], step[m, 3], step[m, 4]
-        grouping = groups[group : group + size] if group >= 0 else groups[:0]
-        table = sums[start[source[m]] : start[source[m] + 1]] if source[m] >= 0 else own
-        _spread(sums[start[m] : start[m + 1]], table, outer, size, inner, width, grouping)
 
 
 @kernel
@@ -104,7 +50,7 @@ def expand(
     for i in range(sums.shape[0]):
         sums[i] = values[i]
     for c in range(offset.shape[0] - 1):
-        _gather(c, theta[offset[c] : offset[c + 1]], sums, first, start, source, step, groups)
+        spread_up(theta[offset[c] : offset[c + 1]], sums, first[c], first[c + 1], start, source, step, groups)
 
 
 @kernel
@@ -176,7 +122,7 @@ def calibrate(
         sums[i] = values[i]
     for c in range(cliques - 1, -1, -1):
         own = belief[offset[c] : offset[c + 1]]
-        _gather(c, own, sums, first, start, source, step, groups)
+        spread_up(own, sums, first[c], first[c + 1], start, source, step, groups)
         cells = separator_offset[c + 1] - separator_offset[c]
         message = top[separator_offset[c] : separator_offset[c + 1]]
         factor = scale[separator_offset[c] : separator_offset[c + 1]]
@@ -211,11 +157,7 @@ def calibrate(
                 row = own[g * width : (g + 1) * width]
                 for k in range(width):
                     row[k] *= factor[g]
-        for m in range(first[c], first[c + 1]):
-            outer, size, inner, width, group = step[m, 0], step[m, 1], step[m, 2], step[m, 3], step[m, 4]
-            grouping = groups[group : group + size] if group >= 0 else groups[:0]
-            table = sums[start[source[m]] : start[source[m] + 1]] if source[m] >= 0 else own
-            _fold(table, sums[start[m] : start[m + 1]], outer, size, inner, width, grouping)
+        fold_down(own, sums, first[c], first[c + 1], start, source, step, groups)
     return log_z
 
 

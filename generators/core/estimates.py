@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from generators.core.counting import Rows, count
+from generators.core.counting import Rows, count_blocks
+from generators.core.covering import Block
 from generators.core.domain import Clique, FloatTable
 from generators.core.inference import Fitted
 from generators.core.sampling import sample
@@ -23,9 +24,17 @@ _BESIDE_NOISE = 0.15
 
 
 def expected_counts(
-    fitted: Fitted, cliques: Sequence[Clique], sigma: float, rng: np.random.Generator
+    fitted: Fitted, blocks: Sequence[Block], cliques: Sequence[Clique], sigma: float, rng: np.random.Generator
 ) -> list[FloatTable]:
-    """The model's expected counts of each marginal, of its sizes' shape; `sigma`: of the measurements that will follow."""
+    """The model's expected counts of each marginal, of its sizes' shape.
+
+    Args:
+        fitted: the model.
+        blocks: which cover the marginals.
+        cliques: of the marginals.
+        sigma: of the measurements that will follow.
+        rng: of the sample.
+    """
     rows = int(min(max(_BESIDE_NOISE * (fitted.total / sigma) ** 2, _LEAST), _MOST))
     drawn = Rows.of(fitted.tree.domain, sample(fitted.tree, fitted.theta, rows, rng))
-    return [table * (fitted.total / rows) for table in count(drawn, cliques)]
+    return [table * (fitted.total / rows) for table in count_blocks(drawn, blocks, cliques)]

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from generators.core.compress import Compression
-from generators.core.counting import Rows, count
+from generators.core.counting import Rows, count_blocks
+from generators.core.covering import Block, cover
 from generators.core.domain import Clique, Domain
 from generators.core.inference import Measurement
 from generators.core.views import View, Views, distances
@@ -128,10 +129,12 @@ class Measurer:
         """Ordinary randomness for post-processing."""
         return self._noise.generator()
 
-    def prepare(self, cliques: Sequence[Clique]) -> None:
-        """Count these marginals in one pass and keep them, so that later questions need no rows."""
+    def prepare(self, cliques: Sequence[Clique], blocks: Sequence[Block] | None = None) -> None:
+        """Count these marginals in one pass (by way of `blocks` that cover them) and keep them, so that later questions need no rows."""
         wanted = [clique for clique in dict.fromkeys(cliques) if clique not in self._exact]
-        self._exact.update(zip(wanted, count(self._rows, wanted), strict=True))
+        if wanted:
+            blocks = cover(self.domain, wanted) if blocks is None else blocks
+            self._exact.update(zip(wanted, count_blocks(self._rows, blocks, wanted), strict=True))
 
     def measure(self, view: View, sigma: float, label: str) -> Measurement:
         """The view's counts with discrete Gaussian noise of σ on each. Spends k²/(2σ²)."""

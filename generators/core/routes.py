@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from generators.core.domain import Clique, FloatTable
+from generators.core.domain import Clique, Domain, FloatTable
 from generators.core.junction import JunctionTree
 from generators.core.views import View, Views, full_view
 
@@ -96,7 +96,7 @@ def plan_routes(tree: JunctionTree, views: Views, wanted: Sequence[View]) -> Rou
         first.append(len(plan.steps))
     places = tuple(made[home][view] for home, view in zip(homes, wanted, strict=True))
     joint = [made[p][separators[c]] if p >= 0 else -1 for c, p in enumerate(tree.parent)]
-    start = np.cumsum([0, *(step.outer * step.width * step.inner for step in plan.steps)], dtype=np.int64)
+    start, source, step = plan.arrays()
     return Routes(
         places=places,
         axes=tuple(plan.steps[place].axes for place in places),
@@ -104,8 +104,8 @@ def plan_routes(tree: JunctionTree, views: Views, wanted: Sequence[View]) -> Rou
         first=np.array(first, dtype=np.int64),
         joint=np.array(joint, dtype=np.int64),
         start=start,
-        source=np.array([step.source for step in plan.steps], dtype=np.int64),
-        step=np.array([step[2:] for step in plan.steps], dtype=np.int64).reshape(-1, 5),
+        source=source,
+        step=step,
         groups=np.concatenate([np.zeros(0, dtype=np.int64), *plan.groups]),
     )
 
@@ -120,6 +120,22 @@ def _runs(start: Ints, tables: Sequence[int]) -> Ints:
         else:
             found.append([begin, end])
     return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+class Ways(NamedTuple):
+    """Ways from one table to marginals of it: `places` of the wanted ones, and as in `Routes`."""
+
+    places: tuple[int, ...]
+    start: Ints
+    source: Ints
+    step: Ints
+
+
+def plan_ways(domain: Domain, layout: Clique, wanted: Sequence[Clique]) -> Ways:
+    """Ways from a table whose axes are `layout` to cliques inside it."""
+    plan = _Plan(Views.full(domain))
+    made = plan.ways(layout, [full_view(clique) for clique in wanted])
+    return Ways(tuple(made[full_view(clique)] for clique in wanted), *plan.arrays())
 
 
 class _Step(NamedTuple):
@@ -141,6 +157,15 @@ class _Plan:
         self.views = views
         self.steps: list[_Step] = []
         self.groups: list[Ints] = []
+
+    def arrays(self) -> tuple[Ints, Ints, Ints]:
+        """Of all tables `start`, `source` and `step`, as in `Routes`."""
+        cells = [step.outer * step.width * step.inner for step in self.steps]
+        return (
+            np.cumsum([0, *cells], dtype=np.int64),
+            np.array([step.source for step in self.steps], dtype=np.int64),
+            np.array([step[2:] for step in self.steps], dtype=np.int64).reshape(-1, 5),
+        )
 
     def ways(self, layout: Clique, wanted: Sequence[View]) -> dict[View, int]:
         """To all wanted views from a tree clique's own table; the number of each one's table."""

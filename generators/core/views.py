@@ -146,6 +146,9 @@ def distances(
             length += len(flat[-1])
     maps = np.concatenate(flat)
     for k, (view, difference) in enumerate(zip(wanted, differences, strict=True)):
+        if not any(view.resolution):
+            out[k] = float(np.minimum(np.abs(difference), most).sum())
+            continue
         shape = (1,) * (3 - difference.ndim) + difference.shape
         if difference.ndim > 3:
             out[k] = float(np.minimum(np.abs(views.fold(difference, view)), most).sum())

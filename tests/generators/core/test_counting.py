@@ -7,7 +7,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from generators.core.counting import Rows, count, cover
+from generators.core.counting import Rows, count
+from generators.core.covering import cover
 from generators.core.domain import Domain
 
 
@@ -33,7 +34,7 @@ def test_blocks_cover_all_pairs_with_far_fewer_passes():
     )
     pairs = list(combinations(range(15), 2))
     blocks = cover(domain, pairs)
-    assert sorted(c for _, members in blocks for c in members) == pairs
+    assert sorted(c for block in blocks for c in block.members) == pairs
     assert len(blocks) <= 40
 
 
