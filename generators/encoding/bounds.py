@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from generators.encoding.numeric import NumericCode
 from generators.encoding.options import EncodingOptions
 from generators.encoding.texture import TexturePlan
 from generators.encoding.wanted import Wanted
+from release.data.lattice import exact
 from release.data.schema import ColumnKind, ColumnSpec, DomainSource, Increment, Range
 from release.data.table import Column
 from release.privacy import accounting
@@ -43,6 +45,12 @@ SMALLEST_POWER = -20
 
 MOST_DECIMALS = 6
 """Reals that need more decimals than this are taken as continuous."""
+
+
+MOST_STEPS = LARGEST_GRID // 2 - 1
+MOST_ROUNDED_STEPS = 1 << 32
+"""Values are not learnt further than so many steps from an increment's start: they could not be told apart, or, where
+step or start are no exact floats, not be told from values beside the increments (1e-6 of a step, `violations`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +75,13 @@ class LearntNumericPlan:
 
     @property
     def looks(self) -> int:
-        """How many histograms are taken before the bins: powers and, of reals, decimals."""
-        return 2 if self.spec.kind is ColumnKind.REAL else 1
+        """How many histograms are taken before the bins: powers and, of reals without increments, decimals."""
+        return 2 if self.needs_decimals else 1
+
+    @property
+    def needs_decimals(self) -> bool:
+        """Whether decimals are learnt: of reals, unless an increment says already where values lie."""
+        return self.spec.kind is ColumnKind.REAL and self.increment is None
 
     @property
     def multiplier(self) -> float:
@@ -122,7 +135,7 @@ class LearntNumericPlan:
         powers = np.bincount(_power(values, smallest), minlength=universe).astype(np.int64)
         low, high = self._widened(*_ends(noise.discrete_gaussian(powers, sigma), sigma, smallest))
         spec = self.spec
-        if self.spec.kind is ColumnKind.REAL:
+        if self.needs_decimals:
             needed = np.bincount(_decimals(values), minlength=MOST_DECIMALS + 2).astype(np.int64)
             decimals = _usual(noise.discrete_gaussian(needed, sigma), sigma)
             while decimals and (high - low) * 10.0**decimals > LARGEST_GRID / 4:
@@ -139,13 +152,15 @@ class LearntNumericPlan:
         return code_from(self.spec, grid, self.demands, measured, texture, self.options)
 
     def _widened(self, low: float, high: float) -> tuple[float, float]:
-        """Bounds that hold at least one step of an increment."""
+        """Bounds on the increment's grid around these, no further from its start than floats carry."""
         if self.increment is None:
             return low, high
-        step, start = self.increment.step, self.increment.start
-        return start + math.floor((low - start) / step) * step, start + math.ceil(
-            (high - start) / step
-        ) * step
+        step, start = exact(self.increment.step), exact(self.increment.start)
+        binary = step == Fraction(self.increment.step) and start == Fraction(self.increment.start)
+        most = MOST_STEPS if binary else MOST_ROUNDED_STEPS
+        first, last = math.floor((exact(low) - start) / step), math.ceil((exact(high) - start) / step)
+        first, last = (min(max(k, -most), most) for k in (first, last))
+        return float(start + first * step), float(start + last * step)
 
 
 def replace_domain(spec: ColumnSpec, domain: Range) -> ColumnSpec:
