@@ -47,6 +47,9 @@ MOST_DECIMALS = 6
 """Reals that need more decimals than this are taken as continuous."""
 
 
+RESOLUTION = 2.0**-50
+"""Relative: a number this near to one of so many decimals is that one; four times the spacing of floats."""
+
 MOST_STEPS = LARGEST_GRID // 2 - 1
 MOST_ROUNDED_STEPS = 1 << 32
 """Values are not learnt further than so many steps from an increment's start: they could not be told apart, or, where
@@ -205,8 +208,8 @@ def _decimals(values: FloatArray) -> IntArray:
     needed = np.full(len(values), MOST_DECIMALS + 1, dtype=np.int64)
     for decimals in range(MOST_DECIMALS, -1, -1):
         scaled = values * 10.0**decimals
-        exact = np.abs(scaled - np.rint(scaled)) <= 1e-9 * np.maximum(np.abs(scaled), 1.0)
-        needed[exact] = decimals
+        near = np.abs(scaled - np.rint(scaled)) <= RESOLUTION * np.maximum(np.abs(scaled), 1.0)
+        needed[near] = decimals
     return needed
 
 
