@@ -6,7 +6,8 @@ decades from 1900 to 2100, coarser from year 1 to 9999. It is public, so no δ i
 The interval, from the noisy counts alone:
 1. Scan. A run of w neighbouring cells stands out where its sum is above z·σ·√w, with z such that noise alone passes
    it anywhere, for any w = 1, 2, 4, …, with probability `FALSE_ALARM`. Beyond the ends of the interval no run stands out, so a
-   tail of many thin cells counts as one heavy cell does, and what w cells hide there is at most about (z + 2)·σ·√w rows.
+   tail of many thin cells counts as one heavy cell does, and what w cells hide
+   there is at most about (z + 2)·σ·√(2w) rows (some run of at most 2w cells covers them).
 2. Growth. From these ends on, runs of up to `REACH` cells are added while their sum is above `LIKELY`·σ·√w (across zero:
    `SURE`): beside what is surely occupied a weak sign is enough, and a wrong one costs a few empty cells.
 3. Margin. `MARGIN` more powers of two away from zero, a decade more of dates: the tree of bins divides wide grids by
