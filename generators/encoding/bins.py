@@ -206,7 +206,8 @@ def bins_from(
     spiked = sorted({spike for spike in spikes if 0 <= spike < size})
     forced = {cut for cut in cuts if 0 < cut < size}
     forced |= {edge for spike in spiked for edge in (spike, spike + 1) if 0 < edge < size}
-    first, last, mass = _split_at(leaves, sorted(forced))
+    inner = forced if chosen is None else forced | set(chosen[chosen > 0].tolist())
+    first, last, mass = _split_at(leaves, sorted(inner))
     if chosen is not None:
         edges = np.union1d(chosen, np.array(sorted(forced), dtype=np.int64))
         return normalised(edges, size, first, last, mass)

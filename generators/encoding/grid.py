@@ -2,25 +2,27 @@
 
 Rules: a grid follows from public facts alone (bounds, decimals, step) or from noised ones (learnt bounds). Everything
 after it works on cells, so integers stay integers, decimals keep their rounding and steps are respected by
-construction. Reals without declared decimals get fine cells, and a value anywhere inside a cell when decoded.
+construction. A declared step goes before decimals, and the scale is the smallest whole number that makes step and
+start whole: exact fractions decide where cells lie (`release.data.lattice`), floats only carry the result. Reals
+without decimals and step get fine cells, and a value anywhere inside a cell when decoded.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from release.data.lattice import exact, shown
 from release.data.schema import ColumnKind, ColumnSpec, Increment, Range
 from release.errors import PlanError
 
 CONTINUOUS_CELLS = 1 << 24
 """Cells of a real column without declared decimals."""
-
-STEP_DECIMALS = 9
-"""Decimals of a real column that declares a step but no decimals."""
 
 LARGEST_GRID = 1 << 52
 """More cells than this could not be told apart in float64."""
@@ -39,7 +41,7 @@ class Grid:
     Attributes:
         origin: scaled value of cell 0.
         step: scaled distance of neighbouring cells.
-        scale: 10^decimals for reals with decimals, else 1.
+        scale: makes step and start of reals whole (100 for cents, 4 for quarters), else 1.
         size: number of cells.
         continuous: a value lies anywhere in [origin + step · cell, origin + step · (cell + 1)).
         whole: values are stored as int64.
@@ -54,7 +56,7 @@ class Grid:
 
     def cells(self, values: npt.NDArray[np.generic]) -> IntArray:
         """The cell of each value, shape as given; what lies beyond the bounds goes to the nearer one."""
-        position = (values.astype(np.float64) * self.scale - self.origin) / self.step
+        position = self._position(values)
         nearest = np.floor(position) if self.continuous else np.rint(position)
         return np.asarray(np.clip(nearest, 0, self.size - 1), dtype=np.int64)
 
@@ -90,8 +92,10 @@ class Grid:
             cells = np.where(on_grid, near - strictly, np.floor(position))
         return np.asarray(np.clip(cells, -1, self.size - 1), dtype=np.int64)
 
-    def _position(self, values: FloatArray) -> FloatArray:
-        bounded = np.clip(values, -1e300, 1e300)
+    def _position(self, values: npt.NDArray[np.generic]) -> FloatArray:
+        """Where values lie, in cells from the first; -1 and `size` for all that lies further out."""
+        low, high = self.origin / self.scale, (self.origin + self.step * self.size) / self.scale
+        bounded = np.clip(values.astype(np.float64), low - self.step / self.scale, high)
         return np.asarray(np.clip((bounded * self.scale - self.origin) / self.step, -1.0, float(self.size)))
 
     def to_json(self) -> dict[str, Any]:
@@ -111,30 +115,25 @@ def grid_of(spec: ColumnSpec, low: float, high: float, increment: Increment | No
     Raises:
         PlanError: no value of the grid lies between the bounds, or too many do.
     """
-    domain = spec.domain if isinstance(spec.domain, Range) else None
-    step = domain.step if domain is not None else None
-    decimals = domain.decimals if domain is not None else None
-    start = low
-    if increment is not None:
-        step, start = increment.step, increment.start
     whole = spec.kind is not ColumnKind.REAL
-    if not whole and decimals is None and step is None:
+    lattice = _lattice(spec, increment)
+    if lattice is None:
         if high == low:
             return Grid(origin=low, step=1.0, scale=1.0, size=1, continuous=False, whole=False)
-        width = (high - low) / CONTINUOUS_CELLS
+        width = high / CONTINUOUS_CELLS - low / CONTINUOUS_CELLS
         return Grid(origin=low, step=width, scale=1.0, size=CONTINUOUS_CELLS, continuous=True, whole=False)
-    scale = 1.0 if whole else 10.0 ** (decimals if decimals is not None else STEP_DECIMALS)
-    stride = max(1.0, float(np.rint((step if step is not None else 1.0 / scale) * scale)))
-    if whole and step is not None and not float(step).is_integer():
+    start, step = lattice
+    scale = math.lcm(start.denominator, step.denominator)
+    if whole and scale != 1:
         raise PlanError(
-            f'column "{spec.name}": a step of {step:g} leaves whole numbers', mend="declare a whole step"
+            f'column "{spec.name}": a step of {shown(float(step))} from {shown(float(start))} leaves whole numbers',
+            mend="declare a whole step and start",
         )
-    anchor = float(np.rint(start * scale))
-    origin = anchor + stride * float(np.ceil((low * scale - anchor) / stride - ON_GRID))
-    size = int(np.floor((high * scale - origin) / stride + ON_GRID)) + 1
+    first = math.ceil((exact(low) - start) / step)
+    size = math.floor((exact(high) - start) / step) - first + 1
     if size < 1:
         raise PlanError(
-            f'column "{spec.name}": no multiple of its step {step} lies between its bounds',
+            f'column "{spec.name}": no multiple of its step {shown(float(step))} lies between its bounds',
             mend="declare wider bounds or another step",
         )
     if size > LARGEST_GRID:
@@ -142,4 +141,25 @@ def grid_of(spec: ColumnSpec, low: float, high: float, increment: Increment | No
             f'column "{spec.name}" has {size:.3g} possible values, more than 2^52',
             mend="declare narrower bounds, fewer decimals or a step",
         )
-    return Grid(origin=origin, step=stride, scale=scale, size=size, continuous=False, whole=whole)
+    return Grid(
+        origin=float((start + first * step) * scale),
+        step=float(step * scale),
+        scale=float(scale),
+        size=size,
+        continuous=False,
+        whole=whole,
+    )
+
+
+def _lattice(spec: ColumnSpec, increment: Increment | None) -> tuple[Fraction, Fraction] | None:
+    """(start, step) of a column's values; None for reals that may lie anywhere."""
+    domain = spec.domain if isinstance(spec.domain, Range) else None
+    if increment is not None:
+        return exact(increment.start), exact(increment.step)
+    if domain is not None and domain.step is not None and spec.bounds is not None:
+        return exact(spec.bounds[0]), exact(domain.step)
+    if spec.kind is not ColumnKind.REAL:
+        return Fraction(0), Fraction(1)
+    if domain is not None and domain.decimals is not None:
+        return Fraction(0), Fraction(1, 10**domain.decimals)
+    return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,17 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 
+class BoundsSource(StrEnum):
+    """Where a numeric column's bounds come from."""
+
+    DECLARED = "declared"
+    """The schema."""
+    LEARNT = "learnt"
+    """Noised counts."""
+    DEFAULT = "default"
+    """A public default: they were to be learnt, but nothing stood out from the noise. Declare them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NumericCode:
     """A numeric column as levels.
@@ -35,6 +47,7 @@ class NumericCode:
         texture: where inside a piece of a bin values lie; None: anywhere alike.
         points: for a continuous grid: cell → the one value that it stands for (spikes such as 0).
         within: where the code was narrowed: the wanted intervals of values, in order; else ().
+        bounds: where the ends of the grid come from.
     """
 
     spec: ColumnSpec
@@ -43,6 +56,7 @@ class NumericCode:
     texture: Texture | None
     points: Mapping[int, float]
     within: tuple[tuple[float, float], ...] = ()
+    bounds: BoundsSource = BoundsSource.DECLARED
 
     @property
     def present(self) -> int:
@@ -148,7 +162,8 @@ class NumericCode:
         texture = None
         if self.texture is not None:
             texture = {"anchor": self.texture.anchor, "block": self.texture.block}
-        return {"type": "numeric", "grid": self.grid.to_json(), "points": points, "texture": texture}
+        found = {"type": "numeric", "grid": self.grid.to_json(), "points": points, "texture": texture}
+        return found | {"bounds": self.bounds.value}
 
     def arrays(self) -> Mapping[str, npt.NDArray[np.generic]]:
         """The bins."""
@@ -178,7 +193,14 @@ class NumericCode:
                 weight=arrays["texture-weight"],
                 pattern=arrays["texture-pattern"],
             )
-        return cls(spec=spec, grid=grid, bins=Bins(size=grid.size, **own), texture=texture, points=points)
+        return cls(
+            spec=spec,
+            grid=grid,
+            bins=Bins(size=grid.size, **own),
+            texture=texture,
+            points=points,
+            bounds=BoundsSource(data.get("bounds", BoundsSource.DECLARED)),
+        )
 
 
 def _both(

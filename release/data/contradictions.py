@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from release.data.lattice import increment_problems, range_problems
 from release.data.schema import (
     Allowed,
     ColumnKind,
@@ -246,41 +247,16 @@ def _ill_formed_cuts(schema: Schema, index: int, constraint: Determines) -> Iter
 # ---------------------------------------------------------------------------------------------- grids
 
 
-def _on_grid(value: float, start: float, step: float) -> bool:
-    steps = (value - start) / step
-    return abs(steps - round(steps)) <= 1e-6
-
-
 def _grids(schema: Schema) -> Iterator[Contradiction]:
-    """A range whose `max` or spikes are not min + k·step: moving a value to the bound would leave the grid."""
+    """A range that is no grid: bounds, spikes or a step that its step or its decimals cannot hold."""
     for index, spec in enumerate(schema.columns):
-        if not isinstance(spec.domain, Range) or spec.domain.step is None or spec.bounds is None:
-            continue
-        low, high = spec.bounds
-        for value in (high, *spec.domain.spikes):
-            if not _on_grid(value, low, spec.domain.step):
-                yield Contradiction(
-                    path=("columns", index),
-                    column=spec.name,
-                    fact=f"{value:g} is not {low:g} + k·{spec.domain.step:g}",
-                    mend="choose bounds and spikes on the grid of the step",
-                )
+        for fact, mend in range_problems(spec):
+            yield Contradiction(path=("columns", index), column=spec.name, fact=fact, mend=mend)
 
 
 def _off_grid(schema: Schema, index: int, constraint: Increment) -> Iterator[Contradiction]:
-    spec = schema.column(constraint.column)
-    if not spec.kind.numeric:
-        yield _of(index, f"a {spec.kind} column has no increments", "remove the constraint", spec.name)
-        return
-    for bound in spec.bounds or ():
-        if not _on_grid(bound, constraint.start, constraint.step):
-            yield _of(
-                index,
-                f"the bound {bound:g} is not {constraint.start:g} + k·{constraint.step:g}, and values are moved to bounds",
-                "choose bounds that the increments hit",
-                spec.name,
-            )
-            return
+    for fact, mend in increment_problems(schema.column(constraint.column), constraint):
+        yield _of(index, fact, mend, constraint.column)
 
 
 # ---------------------------------------------------------------------------------------------- order

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from release.data.lattice import decimals_of
 from release.data.schema import (
     Categories,
     ColumnKind,
@@ -182,7 +183,9 @@ def schemas(draw: st.DrawFn) -> Schema:
             )
         else:
             low, high = sorted((draw(NUMBERS), draw(NUMBERS)))
-            domain = Range(min=low, max=high, decimals=draw(st.none() | st.integers(0, 12)))
+            least = max(decimals_of(low), decimals_of(high))
+            fine = st.none() | st.integers(least, 12) if least <= 12 else st.none()
+            domain = Range(min=low, max=high, decimals=draw(fine))
             specs.append(
                 ColumnSpec(
                     name=name, kind=ColumnKind.REAL, domain=domain, domain_source=DomainSource.OBSERVED
