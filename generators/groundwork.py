@@ -98,7 +98,7 @@ class Groundwork:
         )
 
     def encode(self, table: Table, noise: NoiseSource) -> Encoded:
-        """Measure the encoding within its events, and encode the rows."""
+        """Measure the encoding within its events, and encode the rows. Raises InputError for a table of another schema."""
         encoding = self.encoding.fit(table, noise)
         domain = Domain(
             names=encoding.attributes,

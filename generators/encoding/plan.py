@@ -21,7 +21,7 @@ from generators.encoding.orders import Orders
 from generators.encoding.rules import MOST_CELLS, Rules, compile_rules
 from release.data.constraints import require_consistent
 from release.data.schema import ColumnKind, ColumnSpec, Schema, columns_of, require_plannable
-from release.data.table import Table
+from release.data.table import Table, require_read_under
 from release.errors import PlanError
 from release.protocols import NoiseSource
 from release.records import DpEvent
@@ -80,7 +80,11 @@ class EncodingPlan:
         return {column.spec.name: column.describe() for column in self.columns} | maps | derived
 
     def fit(self, table: Table, noise: NoiseSource) -> Encoding:
-        """Measure within `events`, and build the encoding from what was measured."""
+        """Measure within `events`, and build the encoding from what was measured.
+
+        Raises InputError, before it reads a cell, for a table that was not read under the plan's schema (`require_read_under`).
+        """
+        require_read_under(self.schema, table)
         codes = {column.spec.name: column.fit(table[column.spec.name], noise) for column in self.columns}
         learnt = [plan.fit(table, codes, noise) for plan in self.maps]
         return Encoding.of(self.schema, codes, learnt)

@@ -9,7 +9,8 @@ import pytest
 
 from generators import GENERATORS, get
 from release.canonical import digest, to_json
-from release.errors import FaultError, IntegrityError, PlanError
+from release.data.table import Table
+from release.errors import FaultError, InputError, IntegrityError, PlanError
 from release.privacy import accounting
 from release.protocols import Generator, Model, Plan
 from release.records import Budget, Task
@@ -45,6 +46,46 @@ def test_names_are_the_registry_s():
 def test_unknown_name_lists_the_known_ones():
     with pytest.raises(PlanError, match="mst"):
         get("nothing")
+
+
+class Untouched:
+    """A noise source that nobody may ask for anything."""
+
+    def __getattr__(self, what):
+        raise AssertionError(f"{what} was asked for")
+
+
+class Unread(dict):
+    """Columns that nobody may read."""
+
+    def __getitem__(self, name):
+        raise AssertionError(f"{name} was read")
+
+
+def foreign_tables():
+    """Schema of the plan (two rows a unit), and tables that it does not cover; a cell that is read raises."""
+    columns = {"age": (0, 20), "flag": ["no", "yes"]}
+    own = make_schema(unit="who", max_rows=2, **columns)
+    rng = np.random.default_rng(2)
+    loose = random_table(make_schema(unit="who", max_rows=500, **columns), 500, rng)
+    wider = random_table(make_schema(unit="who", max_rows=2, **{**columns, "age": (-9, 20)}), 60, rng)
+    return own, {
+        "read for more rows a unit": loose,
+        "read for other bounds": wider,
+        "more rows a unit by hand": Table(own, loose.columns, loose.units),
+        "of a schema without units": random_table(make_schema(**columns), 60, rng),
+    }
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("case", foreign_tables()[1])
+def test_a_table_that_the_plan_does_not_cover_is_refused_before_a_cell_is_read(name, case):
+    own, tables = foreign_tables()
+    foreign = Table(tables[case].schema, Unread(tables[case].columns), tables[case].units)
+    plan = planned(name, own) if get(name).private else get(name).plan(own, BUDGET)
+    with pytest.raises(InputError, match=r"digest|max_rows") as caught:
+        plan.run(foreign, Untouched())
+    assert caught.value.mend
 
 
 def planned(name, schema, budget=BUDGET, task=None, **options):
