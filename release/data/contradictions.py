@@ -1,7 +1,8 @@
 """Schemas that no row, or no reader, could make sense of: found before a plan is made. Looks at no data.
 
 Each check gives `Contradiction`s with the place in the document, so that a schema file's error can name the line.
-Not attempted: general satisfiability (that is NP-hard); each check is one that people really run into.
+First what people really run into, each with words of its own; then whether any row could keep all constraints at once, by a bounded
+search (`satisfiable`). Where that is cut short, the fitted encoding's structural zeros are asked before anything is sampled.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from release.data.satisfiable import conflict, said
 from release.data.schema import (
     Allowed,
     ColumnKind,
@@ -64,9 +66,10 @@ def contradictions(schema: Schema) -> Iterator[Contradiction]:
         yield from wrong
         if not wrong:
             sound.append((index, constraint))
-    yield from _order(schema, sound)
-    yield from _coverage(schema, sound)
-    yield from _dependency_cycles(sound)
+    together = [*_order(schema, sound), *_coverage(schema, sound), *_dependency_cycles(sound)]
+    yield from together
+    if not together and (core := conflict(schema, sound)):
+        yield _of(core[-1][0], said(core), "correct one of them, or remove it")
     for index, part in enumerate(schema.slices):
         for name, what in part.where.items():
             yield from _ill_fitting(schema, ("slices", index), name, what)

@@ -19,6 +19,7 @@ from generators.core.measurer import (
     gaussian_sigma,
 )
 from generators.core.views import View, Views, full_view
+from release.data.table import Table
 from release.errors import FaultError
 from release.privacy import accounting
 from release.privacy.noise import SystemNoise
@@ -233,7 +234,8 @@ def test_no_path_from_data_to_model_beside_measured_values(name):
 
     schema = make_schema(colour=["r", "g", "b"], size=["s", "m", "l", "xl"], flag=["n", "y"], age=(0, 12))
     first = random_table(schema, 2_000, np.random.default_rng(1))
-    second = first.take(np.zeros(7, dtype=np.int64))
+    alike = first.take(np.zeros(7, dtype=np.int64))
+    second = Table(schema, alike.columns, np.arange(7))
     plan = get(name).plan(schema, BUDGET)
     tape = Tape(1)
     model = plan.run(first, tape)
