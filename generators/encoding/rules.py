@@ -271,6 +271,7 @@ def _outside(rule: Determines, released: Mapping[str, ColumnSpec]) -> list[Zeros
             forbids=False,
         )
         for name in rule.determinants
+        if released[name].kind.coded
     ]
 
 
