@@ -142,7 +142,12 @@ class Encoding:
                         attributes, factor = _sorted(self.attributes, names, allowed)
                         joint.append((attributes, factor.astype(np.float64)))
                     continue
-            codes[name], shares[name] = codes[name].narrow(wanted)
+            codes[name], share = codes[name].narrow(wanted)
+            if (
+                name in shares
+            ):  # asked for by itself and through what it determines: kinds of missing must meet both
+                share = np.where(shares[name] > 0, share, 0.0)
+            shares[name] = share
             if not shares[name].any():
                 raise PlanError(
                     f'no row can have "{name}" as the condition asks ({_said(asked)})',

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+import generators
 from generators.encoding import plan_encoding
+from release.data.constraints import violations
 from release.errors import PlanError
-from release.records import Within
+from release.records import Budget, Within
 from tests.builders import make_schema, make_table
 from tests.generators.encoding.sampled import random_rows
 from tests.seeded_noise import SeededNoise
@@ -159,6 +161,109 @@ def test_orders_hold_under_conditions(fitted):
 def test_ordinals_take_ranges(fitted):
     rows = random_rows(fitted, np.random.default_rng(7), where={"stage": Within(low="II")})
     assert words(rows, "stage") == {"II", "III"}
+
+
+def modelled(columns, rules, data, seed=0, epsilon=20.0):
+    """A model of real rows, with `where` through the inference core."""
+    schema = make_schema(constraints=rules, **columns)
+    plan = generators.get("mst").plan(schema, Budget(epsilon=epsilon, delta=1e-7))
+    return plan.run(make_table(schema, data), SeededNoise(seed))
+
+
+ORDERED = {
+    "integers": {"kind": "integer", "domain": {"min": 0, "max": 100}},
+    "reals": {"kind": "real", "domain": {"min": 0.0, "max": 100.0}},
+    "cents": {"kind": "real", "domain": {"min": 0.0, "max": 100.0, "decimals": 2}},
+    "few values": {"kind": "integer", "domain": {"min": 0, "max": 20}},
+}
+
+
+@pytest.mark.parametrize("column", ORDERED.values(), ids=ORDERED)
+def test_missing_codes_of_ordered_columns(column):
+    missing = [{"code": "?"}, {"code": ""}]
+    rng = np.random.default_rng(0)
+    low = rng.integers(0, 15, 2_000)
+    data = {"low": low, "high": low + rng.integers(0, 5, 2_000), "c": rng.choice(["x", "y"], 2_000)}
+    data = {name: values.astype(object) for name, values in data.items()}
+    data["low"][:150], data["high"][100:250] = "?", ""
+    model = modelled(
+        {"low": {**column, "missing": missing}, "high": {**column, "missing": missing}, "c": ["x", "y"]},
+        [{"type": "less-equal", "left": "low", "right": "high"}],
+        data,
+    )
+    for name, other in (("low", "high"), ("high", "low")):
+        rows = model.sample(300, np.random.default_rng(1), {name: ("?",)})
+        assert (rows[name].missing == 1).all()
+        assert rows[other].present.any()
+        rows = model.sample(300, np.random.default_rng(1), {name: ("", 7), other: ("?", 9)})
+        assert set(rows[name].missing.tolist()) <= {0, 2}
+        assert set(rows[other].missing.tolist()) <= {0, 1}
+        assert set(rows[name].values[rows[name].present].tolist()) <= {7}
+        assert [found.violations for found in violations(rows)] == [0]
+    rows = model.sample(50, np.random.default_rng(1), {"low": ("?",), "high": ("",)})
+    assert (rows["low"].missing == 1).all()
+    assert (rows["high"].missing == 2).all()
+
+
+@pytest.mark.parametrize("first", ["det", "dep"])
+@pytest.mark.parametrize("many", [False, True], ids=["one", "two"])
+def test_a_determinant_with_kinds_of_missing_beside_what_it_determines_by_a_learnt_map(first, many):
+    """Named together, in either order: both conditions hold, for values and for kinds of missing."""
+    rng = np.random.default_rng(1)
+    det = rng.choice(["a", "b", "c", "", "?"], 3_000)
+    data = {
+        "det": det,
+        "dep": np.where(np.isin(det, ["a", ""]), "x", "y"),
+        "z": rng.choice(["0", "1"], 3_000),
+    }
+    determinants = ["det", "z"] if many else ["det"]
+    model = modelled(
+        {
+            "det": {
+                "kind": "categorical",
+                "domain": {"values": ["a", "b", "c"]},
+                "missing": [{"code": ""}, {"code": "?"}],
+            },
+            "dep": ["x", "y"],
+            "z": ["0", "1"],
+        },
+        [{"type": "determines", "determinants": determinants, "dependent": "dep"}],
+        data,
+    )
+    asked = {"det": ("a", "b", "?"), "dep": ("x",)}
+    where = {name: asked[name] for name in (first, *(n for n in asked if n != first))}
+    rows = model.sample(300, np.random.default_rng(2), where)
+    assert words(rows, "det") == {"a"}
+    assert rows["det"].present.all()
+    assert words(rows, "dep") == {"x"}
+    rows = model.sample(300, np.random.default_rng(2), {**where, "dep": ("y",), "det": ("a", "?", "c")})
+    assert words(rows, "dep") == {"y"}
+    assert set(rows["det"].missing.tolist()) == {0, 2}
+
+
+@pytest.mark.parametrize("kind", ["integer", "real"])
+@pytest.mark.parametrize("codes", [[], [{"code": "?"}]], ids=["whole", "missing kinds"])
+def test_a_learnt_map_between_numbers(kind, codes):
+    rng = np.random.default_rng(3)
+    det = rng.integers(0, 31, 3_000)
+    data = {"det": det.astype(object), "dep": det // 10, "z": rng.choice(["0", "1"], 3_000)}
+    if codes:
+        data["det"][:200], data["dep"][:200] = "?", 2
+    dependent = {"kind": kind, "domain": {"min": 0, "max": 3, **({"decimals": 0} if kind == "real" else {})}}
+    model = modelled(
+        {
+            "det": {"kind": "integer", "domain": {"min": 0, "max": 30}, "missing": codes},
+            "dep": dependent,
+            "z": ["0", "1"],
+        },
+        [{"type": "determines", "determinants": ["det"], "dependent": "dep"}],
+        data,
+    )
+    rows = model.sample(1_000, np.random.default_rng(4))
+    assert [found.violations for found in violations(rows)] == [0]
+    assert (rows["dep"].values == np.where(rows["det"].present, rows["det"].values // 10, 2)).mean() > 0.95
+    rows = model.sample(300, np.random.default_rng(4), {"dep": (2,), "det": Within(low=15, high=25)})
+    assert set(rows["det"].values.tolist()) == set(range(20, 26))
 
 
 IMPOSSIBLE = {
