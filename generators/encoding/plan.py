@@ -60,7 +60,8 @@ class EncodingPlan:
         place = {name: number for number, name in enumerate(self.attributes)}
         found = [zero.columns for zero in rules.zeros]
         found += list(Orders.of(rules.orders).closure()) if rules.orders else []
-        found += [derivation.determinants for derivation in rules.derivations.values()]
+        follow = {plan.rule.dependent for plan in self.maps}
+        found += [d.determinants for d in rules.derivations.values() if not follow & set(d.determinants)]
         found += [plan.rule.determinants for plan in self.maps]
         return tuple(tuple(sorted(names, key=place.__getitem__)) for names in dict.fromkeys(found))
 
@@ -181,7 +182,14 @@ def _require_representable(rules: Rules, columns: Sequence[ColumnPlan]) -> None:
     bound = [name for rule in rules.unknown for name in rule.determinants]
     bound += [name for zero in rules.zeros for name in zero.columns]
     bound += [name for pair in rules.orders for name in (pair.left, pair.right)]
+    several = [(d.spec.name, d.determinants) for d in rules.derivations.values() if len(d.determinants) > 1]
     for rule in rules.unknown:
+        for name, determinants in several:
+            if rule.dependent in determinants:
+                raise PlanError(
+                    f"the map to {name} builds on {list(determinants)}, and the map to {rule.dependent} is to be learnt",
+                    mend=f"give the map to {rule.dependent} in the schema, or write that {name} is determined, without a table",
+                )
         if missing := [name for name in columns_of(rule) if name not in most]:
             raise PlanError(
                 f"the map to {rule.dependent} builds on {missing}, which follow from other columns",

@@ -266,6 +266,68 @@ def test_a_learnt_map_between_numbers(kind, codes):
     assert set(rows["det"].values.tolist()) == set(range(20, 26))
 
 
+LEARNT = {"type": "determines", "determinants": ["ward"], "dependent": "team"}
+CHAINS = {
+    "table": (
+        ["u0", "u1", "u2"],
+        {
+            "type": "determines",
+            "determinants": ["team"],
+            "dependent": "house",
+            "table": [["u0", "x"], ["u1", "x"], ["u2", "y"]],
+        },
+    ),
+    "cuts": (
+        (0, 2),
+        {
+            "type": "determines",
+            "determinants": ["team"],
+            "dependent": "house",
+            "cuts": [1.5],
+            "values": ["x", "y"],
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("turned", [False, True], ids=["learnt first", "public first"])
+@pytest.mark.parametrize(("unit", "public"), CHAINS.values(), ids=CHAINS)
+def test_a_public_map_of_what_a_learnt_map_determines(unit, public, turned, tmp_path):
+    ward = np.random.default_rng(5).integers(0, 9, 3_000)
+    data = {
+        "ward": [f"w{k}" for k in ward],
+        "team": [f"u{k // 3}" if isinstance(unit, list) else k // 3 for k in ward],
+        "house": np.where(ward >= 6, "y", "x"),
+    }
+    rules = [public, LEARNT] if turned else [LEARNT, public]
+    model = modelled({"ward": [f"w{k}" for k in range(9)], "team": unit, "house": ["x", "y"]}, rules, data)
+    model.save(tmp_path / "model")
+    for fitted in (model, generators.get("mst").load(tmp_path / "model")):
+        rows = fitted.sample(900, np.random.default_rng(6))
+        assert [found.violations for found in violations(rows)] == [0, 0]
+        assert (rows["house"].values == (rows["ward"].values >= 6)).mean() > 0.95
+        rows = fitted.sample(300, np.random.default_rng(6), {"house": ("y",), "ward": ("w2", "w6", "w7")})
+        assert set(rows["ward"].values.tolist()) == {6, 7}
+        assert words(rows, "house") == {"y"}
+
+
+def test_a_public_map_of_several_columns_one_of_which_follows_by_a_learnt_map_is_refused():
+    rules = [
+        LEARNT,
+        {
+            "type": "determines",
+            "determinants": ["team", "sex"],
+            "dependent": "house",
+            "table": [[u, s, u + s] for u in "ab" for s in "fm"],
+        },
+    ]
+    schema = make_schema(
+        constraints=rules, ward=["1", "2"], team=["a", "b"], sex=["f", "m"], house=["af", "am", "bf", "bm"]
+    )
+    with pytest.raises(PlanError, match="the map to team is to be learnt"):
+        generators.get("mst").plan(schema, Budget(epsilon=1.0, delta=1e-7))
+
+
 IMPOSSIBLE = {
     "unknown column": ({"wird": ("a",)}, "no released column"),
     "unknown value": ({"ward": ("z",)}, "no row can have"),
