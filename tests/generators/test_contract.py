@@ -13,7 +13,7 @@ from release.data.table import Table
 from release.errors import FaultError, InputError, IntegrityError, PlanError
 from release.privacy import accounting
 from release.protocols import Generator, Model, Plan
-from release.records import Budget, Task
+from release.records import Budget, Mechanism, Task
 from tests.builders import make_schema, random_table
 from tests.seeded_noise import SeededNoise
 
@@ -106,6 +106,22 @@ class TestPrivateGenerator:
         described = planned(name, schema).describe()
         assert json.loads(json.dumps(described)) == described
         assert digest(described) == digest(planned(name, schema).describe())
+
+    def test_the_parts_of_the_budget_that_it_describes_are_all_of_it(self, name):
+        schema = make_schema(
+            income={"kind": "integer", "domain": {"min": 0, "max": 100_000}}, drug={"kind": "code"}, flag=["no", "yes"]
+        )
+        plan = planned(name, schema)
+        shares = plan.describe().get("shares_of_rho")
+        if shares is None:  # trained by sampled steps, which have no ρ
+            assert any(event.mechanism is Mechanism.POISSON_GAUSSIAN for event in plan.cost.events)
+            return
+        assert sum(shares.values()) == pytest.approx(1.0, abs=1e-12)
+        spent = accounting.rho_of(plan.cost.events)
+        for label, share in shares.items():
+            part = [event for event in plan.cost.events if event.label == label]
+            assert share == pytest.approx(accounting.rho_of(part) / spent, rel=1e-12)
+        assert shares["categories of drug"] > 0.0
 
     def test_run_sample_save_load(self, name, schema, table, tmp_path):
         generator: Generator = get(name)
