@@ -119,6 +119,12 @@ def plan_encoding(
     draft = [_plan_column(spec, 1.0, delta, schema, rules, chosen) for spec in modelled]
     _require_representable(rules, draft)
     needing = {plan.spec.name: chosen.weight(plan.spec.name) for plan in draft if plan.events}
+    fed = {*needing, *(rule.dependent for rule in rules.unknown)}
+    if idle := sorted({name for name, _ in chosen.weights} - fed):
+        raise PlanError(
+            f"encoding option weights names {idle}, which need no budget and would get none",
+            mend=f"remove them; {sorted(fed) or 'no columns'} need some",
+        )
     total = sum(needing.values()) + sum(chosen.weight(rule.dependent) for rule in rules.unknown)
     keyed = sum(isinstance(plan, KeysPlan) for plan in draft)
     columns = tuple(
@@ -160,7 +166,7 @@ def _plan_column(
         return PooledPlan(
             spec=spec, demands=demands, rho=rho, rows=rows, most=options.max_levels, hierarchy=tree
         )
-    return CodedPlan(spec=spec)
+    return CodedPlan(spec=spec, hierarchy=tree)
 
 
 def _require_representable(rules: Rules, columns: Sequence[ColumnPlan]) -> None:

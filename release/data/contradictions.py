@@ -33,6 +33,10 @@ MOST_COMBINATIONS = 100_000
 """A public map over more combinations of determinants is not checked for completeness (nobody writes one)."""
 
 
+LARGEST_BOUND = 1e300
+"""Bounds in parts of a unit; the width between such bounds is still a number."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contradiction:
     """One thing that cannot be.
@@ -255,8 +259,16 @@ def _on_grid(value: float, start: float, step: float) -> bool:
 
 
 def _grids(schema: Schema) -> Iterator[Contradiction]:
-    """A range whose `max` or spikes are not min + k·step: moving a value to the bound would leave the grid."""
+    """A range too wide for arithmetic, or whose `max` or spikes are not min + k·step: moving a value to the bound would leave the grid."""
     for index, spec in enumerate(schema.columns):
+        if spec.bounds is not None and max(map(abs, spec.bounds)) > LARGEST_BOUND / _parts(spec):
+            yield Contradiction(
+                path=("columns", index),
+                column=spec.name,
+                fact=f"a bound is beyond ±{LARGEST_BOUND / _parts(spec):g}, and differences of such numbers overflow",
+                mend="declare the bounds that values really have",
+            )
+            continue
         if not isinstance(spec.domain, Range) or spec.domain.step is None or spec.bounds is None:
             continue
         low, high = spec.bounds
@@ -268,6 +280,15 @@ def _grids(schema: Schema) -> Iterator[Contradiction]:
                     fact=f"{value:g} is not {low:g} + k·{spec.domain.step:g}",
                     mend="choose bounds and spikes on the grid of the step",
                 )
+
+
+def _parts(spec: ColumnSpec) -> float:
+    """Into how many parts a unit may be divided: by decimals, or finely where there is a step."""
+    if not isinstance(spec.domain, Range) or spec.kind is not ColumnKind.REAL:
+        return 1.0
+    return 10.0 ** (
+        spec.domain.decimals if spec.domain.decimals is not None else 12 if spec.domain.step else 0
+    )
 
 
 def _off_grid(schema: Schema, index: int, constraint: Increment) -> Iterator[Contradiction]:

@@ -109,7 +109,9 @@ class TestPrivateGenerator:
 
     def test_the_parts_of_the_budget_that_it_describes_are_all_of_it(self, name):
         schema = make_schema(
-            income={"kind": "integer", "domain": {"min": 0, "max": 100_000}}, drug={"kind": "code"}, flag=["no", "yes"]
+            income={"kind": "integer", "domain": {"min": 0, "max": 100_000}},
+            drug={"kind": "code"},
+            flag=["no", "yes"],
         )
         plan = planned(name, schema)
         shares = plan.describe().get("shares_of_rho")

@@ -8,7 +8,7 @@ import pytest
 
 from generators.encoding import Encoding, EncodingOptions, plan_encoding
 from release.data.schema import OUTSIDE_LEVEL
-from release.errors import IntegrityError, PlanError
+from release.errors import IntegrityError, PlanError, SchemaError
 from tests.builders import make_schema, make_table, random_table
 from tests.generators.encoding.sampled import random_rows
 from tests.seeded_noise import SeededNoise
@@ -303,6 +303,12 @@ REFUSED = {
     "half a bin": (lambda: {"max_bins": 20.5}, "whole number"),
     "a word for a number": (lambda: {"texture": "much"}, "texture = much"),
     "weight of nobody": (lambda: {"weights": {"nobody": 1.0}}, "nobody"),
+    "weight of a column that needs no budget": (
+        lambda: {"weights": {"ward": 2.0}},
+        r"\['ward'\], which need no budget",
+    ),
+    "a word": (lambda: "tree", "not a mapping"),
+    "a list": (lambda: ["tree"], "not a mapping"),
     "negative weight": (lambda: {"weights": {"ward": -1.0}}, "weights"),
     "no shares": (lambda: {"shares": []}, "shares is empty"),
     "a share of zero": (lambda: {"shares": [1.0, 0.0]}, "shares"),
@@ -333,6 +339,8 @@ def test_schemas_that_cannot_be_planned_on():
         plan_encoding(
             make_schema(constraints=[order], a=(0, 9), free={"kind": "integer"}), rho=0.1, delta=DELTA
         )
+    with pytest.raises(SchemaError, match="beyond"):
+        plan_encoding(make_schema(a=(-1.7e308, 1.7e308)), rho=0.1, delta=DELTA)
     unknown = {"type": "determines", "determinants": ["a"], "dependent": "b"}
     with pytest.raises(PlanError, match="cannot be learnt"):
         plan_encoding(make_schema(constraints=[unknown], a=(0, 99_999), b=["x"]), rho=0.1, delta=DELTA)

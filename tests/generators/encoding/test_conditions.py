@@ -328,10 +328,75 @@ def test_a_public_map_of_several_columns_one_of_which_follows_by_a_learnt_map_is
         generators.get("mst").plan(schema, Budget(epsilon=1.0, delta=1e-7))
 
 
+LISTED = {
+    "a word": ("f", {0}),
+    "a list": (["f"], {0}),
+    "a set": ({"f", "m"}, {0, 1}),
+    "a frozen set": (frozenset({"m"}), {1}),
+    "an array": (np.array(["f", "m"]), {0, 1}),
+}
+
+
+@pytest.mark.parametrize(("asked", "found"), LISTED.values(), ids=LISTED)
+def test_values_may_stand_alone_or_in_any_collection(fitted, asked, found):
+    rows = random_rows(fitted, np.random.default_rng(8), where={"sex": asked})
+    assert set(rows["sex"].values.tolist()) == found
+    for number in (31, 31.0, np.int64(31), [31], {31}):
+        rows = random_rows(fitted, np.random.default_rng(8), where={"age": number}, rows=50)
+        assert set(rows["age"].values.tolist()) == {31}
+    rows = random_rows(fitted, np.random.default_rng(8), where={"day": "2021-02-03", "income": "?"}, rows=50)
+    assert set(rows["day"].values.tolist()) == {18_661}
+
+
+DIAGNOSES = ["038", "041.9", "250", "428"]
+KEPT = {
+    "learnt": ({}, {}),
+    "declared": ({"domain": {"values": DIAGNOSES}}, {}),
+    "pooled": ({"domain": {"values": DIAGNOSES}}, {"max_levels": 2}),
+}
+
+
+@pytest.mark.parametrize(("column", "options"), KEPT.values(), ids=KEPT)
+def test_a_chapter_is_its_codes_as_well_as_what_was_rolled_up(column, options):
+    schema = make_schema(
+        diagnosis={"kind": "code", "hierarchy": "icd9-chapters", "missing": [{"code": ""}], **column},
+        sex=["f", "m"],
+    )
+    codes = ["038"] * 1_000 + ["428"] * 1_000 + ["250"] * 500 + ["041.9"] * 3 + [""] * 300
+    table = make_table(schema, {"diagnosis": codes, "sex": ["f"] * len(codes)})
+    encoding = plan_encoding(schema, rho=0.5, delta=1e-7, options=options).fit(table, SeededNoise(1))
+    for where, found in (
+        ("001-139", {"038", "041.9"}),
+        (["001-139", "428"], {"038", "041.9", "428"}),
+        ("038", {"038"}),
+        (("001-139", ""), {"038", "041.9", None}),
+    ):
+        rows = random_rows(encoding, np.random.default_rng(9), where={"diagnosis": where}, rows=2_000)
+        column_ = rows["diagnosis"]
+        seen = {column_.levels[k] if k >= 0 else None for k in column_.values.tolist()}
+        assert seen == ({"001-139" if code == "041.9" else code for code in found} if not column else found)
+    with pytest.raises(PlanError, match="a text of 7 characters"):
+        encoding.condition({"diagnosis": ("038", "001-140")})
+
+
 IMPOSSIBLE = {
     "unknown column": ({"wird": ("a",)}, "no released column"),
-    "unknown value": ({"ward": ("z",)}, "no row can have"),
-    "learnt away": ({"drug": ("rare",)}, "no row can have"),
+    "unknown value": (
+        {"ward": ("z",)},
+        '"ward": a text of 1 character is asked for that is not in its domain',
+    ),
+    "unknown value by itself": ({"ward": "z"}, "not in its domain"),
+    "unknown value among others": ({"ward": ("a", "typo", "z")}, "a text of 4 characters .* and 1 more"),
+    "unknown value of an ordinal": ({"stage": {"I", "IV"}}, "not in its domain"),
+    "unknown value of a derived column": ({"grade": ("low", "hgih")}, "not in its domain"),
+    "learnt away": ({"drug": ("rare",)}, "not among its categories"),
+    "learnt away among others": ({"drug": ["x", "rare"]}, "not among its categories"),
+    "a number outside the bounds among others": ({"age": (50, 300)}, "inside its bounds"),
+    "a number between whole ones": ({"age": (50, 50.5)}, "on its grid"),
+    "a truth value for a number": ({"age": (True,)}, "a bool is not a value"),
+    "nothing": ({"age": None}, "a NoneType"),
+    "a mapping": ({"age": {"min": 3}}, "a dict"),
+    "a list in a list": ({"ward": [["a"]]}, "a list"),
     "outside the bounds": ({"age": Within(low=300)}, "no row can have"),
     "ends swapped": ({"age": Within(low=30, high=20)}, "no value lies between"),
     "not a number": ({"age": ("old",)}, "is not a value"),
