@@ -296,6 +296,17 @@ def _off_grid(schema: Schema, index: int, constraint: Increment) -> Iterator[Con
     if not spec.kind.numeric:
         yield _of(index, f"a {spec.kind} column has no increments", "remove the constraint", spec.name)
         return
+    domain = spec.domain
+    if isinstance(domain, Range) and domain.step is not None and spec.bounds is not None:
+        parts = constraint.step / domain.step
+        if abs(parts - round(parts)) > 1e-6 or not _on_grid(constraint.start, spec.bounds[0], domain.step):
+            yield _of(
+                index,
+                f"{constraint.start:g} + k·{constraint.step:g} is not always {spec.bounds[0]:g} + k·{domain.step:g}, the domain's step",
+                "keep one of the two, or make the increment a multiple of the step",
+                spec.name,
+            )
+            return
     for bound in spec.bounds or ():
         if not _on_grid(bound, constraint.start, constraint.step):
             yield _of(

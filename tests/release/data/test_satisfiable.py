@@ -94,6 +94,13 @@ def test_rules_that_contradict_each_other_are_named(columns, rules, core):
     assert caught.value.mend
 
 
+def test_an_increment_that_leaves_the_domain_s_step_is_refused():
+    column = {"kind": "integer", "domain": {"min": 0, "max": 60, "step": 5.0}}
+    for step, start, found in ((10.0, 0.0, 0), (5.0, 5.0, 0), (2.0, 0.0, 1), (12.0, 0.0, 1), (10.0, 4.0, 1)):
+        rules = [{"type": "increment", "column": "a", "step": step, "start": start}]
+        assert len(list(contradictions(make_schema(constraints=rules, a=column)))) == found, (step, start)
+
+
 def test_what_is_still_to_be_learnt_contradicts_nothing():
     columns = {"a": {"kind": "integer"}, "b": {"kind": "categorical"}, "c": ["0", "1"]}
     rules = [impossible(a={"min": 0, "max": 1e9}), {**determines("b", "c", []), "table": []}]
