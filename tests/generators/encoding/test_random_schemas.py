@@ -12,6 +12,7 @@ from generators.baseline_rows import meets
 from generators.encoding import plan_encoding
 from release.data.constraints import violations
 from release.data.satisfiable import rows_exist
+from release.data.schema import columns_of
 from release.errors import PlanError, SchemaError
 from release.records import Budget, Within
 from tests.builders import make_schema, random_table
@@ -24,7 +25,18 @@ MISSING = [{"code": ""}, {"code": "?", "meaning": "refused"}]
 
 def random_column(rng):
     kind = rng.choice(
-        ["categorical", "ordinal", "boolean", "integer", "small", "cents", "real", "date", "datetime"]
+        [
+            "categorical",
+            "ordinal",
+            "boolean",
+            "integer",
+            "small",
+            "small",
+            "cents",
+            "real",
+            "date",
+            "datetime",
+        ]
     )
     missing = MISSING[: rng.integers(0, 3)]
     if kind in {"categorical", "ordinal"}:
@@ -170,10 +182,16 @@ def test_sampled_rows_obey_random_constraints(block):
     assert bound > 500
 
 
-def random_condition(rng, columns):
+def random_condition(rng, columns, rules=()):
     where = {}
-    for name in rng.choice(list(columns), rng.integers(1, min(3, len(columns)) + 1), replace=False):
+    names = list(rng.choice(list(columns), rng.integers(1, min(3, len(columns)) + 1), replace=False))
+    if rules and rng.random() < 0.5:  # all columns of a rule: what follows from others beside these
+        names = list(rng.permutation(columns_of(rules[rng.integers(len(rules))])))
+    for name in names:
+        codes = [code["code"] for code in columns[str(name)]["missing"]]
         asked = some_of(rng, columns[str(name)])
+        if isinstance(asked, dict) and codes and rng.random() < 0.4:
+            asked = [*codes, *([asked["min"]] if rng.random() < 0.5 else [])]
         where[str(name)] = (
             Within(low=asked["min"], high=asked["max"]) if isinstance(asked, dict) else set(asked)
         )
@@ -200,7 +218,7 @@ def test_rows_of_real_models_obey_random_constraints_and_conditions(block):
             continue
         kept += 1
         model = plan.run(random_table(schema, 200, rng), SeededNoise(seed))
-        for where in (None, *(random_condition(rng, columns) for _ in range(2))):
+        for where in (None, *(random_condition(rng, columns, schema.constraints) for _ in range(3))):
             try:
                 sampled = model.sample(200, rng, where)
             except PlanError:
