@@ -165,27 +165,33 @@ class Encoding:
         return Condition(factors=(*factors, *joint), codes=codes)
 
     def _wanted(self, name: str, asked: Asked) -> Wanted:
-        """What is asked of a column. The name of a chapter of its code tree asks for the chapter and for its codes, however kept."""
+        """What is asked of a column. The name of a chapter of its code tree asks for the chapter and for its codes, however kept.
+
+        Values that the schema's slices name are no typing errors, even where they were not kept among those that were learnt.
+        """
         spec, code, derivation = (
             self.schema.column(name),
             self.codes.get(name),
             self.rules.derivations.get(name),
         )
-        if isinstance(code, CodedCode):
-            tree, values, what = code.hierarchy, code.values, "among its categories"
-        elif derivation is not None and spec.kind.coded:
-            tree = None if spec.hierarchy is None else built_in(spec.hierarchy)
-            values, what = (*derivation.results, OUTSIDE_LEVEL), "among what its map gives"
-        else:
+        if spec.kind.numeric:
             wanted = parse(spec, asked)
-            if isinstance(code, NumericCode) and not isinstance(asked, Within):
+            if isinstance(code, NumericCode) and spec.bounds is not None and not isinstance(asked, Within):
                 points = np.array([low for low, _ in wanted.ranges])
                 held = code.grid.at_least(points) <= code.grid.at_most(points)
                 require_known(spec, points[~held].tolist(), (), "on its grid, inside its bounds")
             return wanted
+        if isinstance(code, CodedCode):
+            tree, values, what = code.hierarchy, code.values, "among its categories"
+        else:
+            tree = None if spec.hierarchy is None else built_in(spec.hierarchy)
+            results = () if derivation is None else derivation.results
+            values, what = (*results, OUTSIDE_LEVEL), "among what its map gives"
         nodes = () if tree is None else tree.names
         wanted = parse(spec, asked, nodes)
-        require_known(spec, sorted(wanted.values), {*values, *nodes, *(spec.levels or ())}, what)
+        named = [part.where[name] for part in self.schema.slices if name in part.where]
+        declared = {*(spec.levels or ()), *(v for what_ in named if isinstance(what_, tuple) for v in what_)}
+        require_known(spec, sorted(wanted.values), declared.union(values, nodes), what)
         chapters = wanted.values & set(nodes)
         if tree is None or not chapters:
             return wanted

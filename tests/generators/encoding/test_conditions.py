@@ -6,6 +6,7 @@ import pytest
 import generators
 from generators.encoding import plan_encoding
 from release.data.constraints import violations
+from release.data.mix import condition
 from release.errors import PlanError
 from release.records import Budget, Within
 from tests.builders import make_schema, make_table
@@ -264,6 +265,23 @@ def test_a_learnt_map_between_numbers(kind, codes):
     assert (rows["dep"].values == np.where(rows["det"].present, rows["det"].values // 10, 2)).mean() > 0.95
     rows = model.sample(300, np.random.default_rng(4), {"dep": (2,), "det": Within(low=15, high=25)})
     assert set(rows["det"].values.tolist()) == set(range(20, 26))
+
+
+def test_values_that_slices_name_are_no_typing_errors_where_they_were_not_kept():
+    """A mix is filled after the charge: a category below the threshold must not end it where others of the slice were kept."""
+    schema = make_schema(
+        drug={"kind": "categorical"},
+        sex=["f", "m"],
+        slices=[{"name": "some", "where": {"drug": ["x", "rare"]}}],
+    )
+    table = make_table(schema, {"drug": ["x", "y"] * 1_000 + ["rare"], "sex": ["f"] * 2_001})
+    encoding = plan_encoding(schema, rho=0.5, delta=1e-7).fit(table, SeededNoise(1))
+    rows = random_rows(encoding, np.random.default_rng(9), where=condition(schema.slices[0]))
+    assert words(rows, "drug") == {"x"}
+    with pytest.raises(PlanError, match="not among its categories"):
+        encoding.condition({"drug": ("x", "rear")})
+    with pytest.raises(PlanError, match="no row can have"):
+        encoding.condition({"drug": "rare"})
 
 
 LEARNT = {"type": "determines", "determinants": ["ward"], "dependent": "team"}
