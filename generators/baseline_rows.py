@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 import numpy.typing as npt
 
-from generators.encoding.wanted import parse
+from generators.encoding.wanted import parse, require_known
 from release.data.schema import ColumnKind, ColumnSpec, Increment, Range, Schema
 from release.data.table import Column, Table
 from release.errors import FaultError, PlanError
@@ -135,6 +135,8 @@ def meets(table: Table, where: Where) -> BoolArray:
         wanted = parse(released[name], asked)
         column = table[name]
         if released[name].kind.coded:
+            if released[name].levels is None:
+                require_known(released[name], sorted(wanted.values), column.levels, "among its categories")
             places = [place for place, level in enumerate(column.levels) if level in wanted.values]
             hit = np.isin(column.values, places)
         else:

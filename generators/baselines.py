@@ -26,7 +26,7 @@ from generators.baseline_model import BaselineModel, KeptBaseline, load_baseline
 from generators.baseline_rows import FrameForm
 from release.data.constraints import describe
 from release.data.schema import ColumnKind, Increment, Schema
-from release.data.table import Table
+from release.data.table import Table, require_read_under
 from release.errors import InputError, PlanError
 from release.protocols import NoiseSource, Progress, no_progress
 from release.records import Budget, Task
@@ -102,7 +102,8 @@ class BaselinePlan:
         }
 
     def run(self, table: Table, noise: NoiseSource, progress: Progress = no_progress) -> BaselineModel:
-        """Fit. Raises InputError for fewer than two rows, a table too wide for a network, or one that SDV refuses."""
+        """Fit. Raises InputError for a table of another schema, fewer than two rows, too wide for a network, or that SDV refuses."""
+        require_read_under(self.schema, table)
         if len(table) < _LEAST_ROWS:
             raise InputError(
                 f"{self.baseline.name} cannot learn from {len(table)} rows, at least {_LEAST_ROWS} are needed",

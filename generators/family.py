@@ -61,8 +61,10 @@ class MarginalPlan:
     memory_mib: int
 
     def describe(self) -> dict[str, Any]:
-        events = [(event.label, accounting.rho_of([event])) for event in self.cost.events]
-        total = sum(rho for _, rho in events) or 1.0
+        spent: dict[str, float] = {}
+        for event in self.cost.events:  # labels repeat: a column's tree is several events
+            spent[event.label] = spent.get(event.label, 0.0) + accounting.rho_of([event])
+        total = sum(spent.values()) or 1.0
         return {
             "generator": self.generator,
             "version": metadata.version("sluicegate"),
@@ -70,7 +72,7 @@ class MarginalPlan:
             "encoding": self.groundwork.encoding.describe(),
             "structure": self.fitter.describe(),
             "memory_mib": self.memory_mib,
-            "shares_of_rho": {label: rho / total for label, rho in events},
+            "shares_of_rho": {label: rho / total for label, rho in spent.items()},
         }
 
     def run(self, table: Table, noise: NoiseSource, progress: Progress = no_progress) -> MarginalModel:

@@ -13,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from generators.core.domain import Domain, StructuralZeros
+from generators.core.support import empty
 from generators.encoding import Encoding, EncodingPlan, plan_encoding
+from generators.model import contradictory
 from release.data.schema import ColumnKind, Schema
 from release.data.table import Table
 from release.errors import PlanError
@@ -98,17 +100,25 @@ class Groundwork:
         )
 
     def encode(self, table: Table, noise: NoiseSource) -> Encoded:
-        """Measure the encoding within its events, and encode the rows."""
+        """Measure the encoding within its events, and encode the rows.
+
+        Raises InputError for a table of another schema, SchemaError where no row inside what was learnt can keep the constraints.
+        """
         encoding = self.encoding.fit(table, noise)
         domain = Domain(
             names=encoding.attributes,
             sizes=encoding.sizes,
             ordered=tuple(_ordered(encoding, name) for name in encoding.attributes),
         )
+        for names, allowed in encoding.zeros:
+            if not allowed.any():
+                raise contradictory(names)
         zeros = tuple(
             _ascending(tuple(domain.index(name) for name in names), allowed)
             for names, allowed in encoding.zeros
         )
+        if nothing_left := empty(domain, zeros):
+            raise contradictory([domain.names[attribute] for attribute in nothing_left])
         return Encoded(encoding=encoding, domain=domain, codes=encoding.encode(table), zeros=zeros)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from generators.core.compress import Compression
 from generators.core.domain import Clique, Domain, FloatTable, StructuralZeros
 from generators.core.inference import Fitted, Measurement, restore
 from generators.core.inference import condition as conditioned
+from generators.core.support import possible
 from generators.core.thinning import draw
 from generators.core.views import View, Views, full_view
 from generators.encoding import Encoding
@@ -25,7 +27,7 @@ from generators.encoding.encoding import Condition
 from release.canonical import from_json, to_json
 from release.data.atomic import write_atomically
 from release.data.table import Table
-from release.errors import IntegrityError, PlanError
+from release.errors import IntegrityError, PlanError, SchemaError
 from release.records import PrivacyCost, Where
 
 FORMAT = "sluicegate/marginal-model@1"
@@ -50,7 +52,10 @@ class Given:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MarginalModel:
-    """Attributes: who made it, what it cost, the encoding, the fit, what it was fitted to, structural zeros."""
+    """Raises SchemaError where the structural zeros leave no row that could be sampled.
+
+    Attributes: who made it, what it cost, the encoding, the fit, what it was fitted to, structural zeros.
+    """
 
     generator: str
     version: str
@@ -60,6 +65,10 @@ class MarginalModel:
     fitted: Fitted
     measurements: tuple[Measurement, ...]
     zeros: tuple[StructuralZeros, ...]
+
+    def __post_init__(self) -> None:
+        if not possible(self.fitted.tree, self.fitted.theta):
+            raise contradictory(self.compression.full.names)
 
     @property
     def published(self) -> tuple[tuple[str, ...], ...]:
@@ -160,6 +169,15 @@ class MarginalModel:
         with write_atomically(directory, directory=True) as partial:
             (partial / "model.json").write_text(json.dumps(document, indent=1), encoding="utf-8")
             np.savez(partial / "arrays.npz", **arrays)
+
+
+def contradictory(columns: Sequence[str]) -> SchemaError:
+    """That no row can keep the constraints, found only after the fit: a search at planning was cut short, or domains were learnt."""
+    shown = ", ".join(columns[:8]) + (", …" if len(columns) > 8 else "")
+    return SchemaError(
+        f"the constraints on {shown} leave no row inside the domains that were declared or learnt; nothing can be sampled",
+        mend="correct them, or declare the domains that are now learnt, so that contradictions are found before the charge",
+    )
 
 
 def load_model(directory: Path) -> MarginalModel:

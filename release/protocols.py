@@ -104,7 +104,12 @@ class Plan(Protocol):
         ...
 
     def run(self, table: Table, noise: NoiseSource, progress: Progress = no_progress) -> Model:
-        """Fit. Reads rows; must stay within `cost`. May raise KeyboardInterrupt; leaves nothing behind."""
+        """Fit. Reads rows; must stay within `cost`. May raise KeyboardInterrupt; leaves nothing behind.
+
+        Calls `release.data.table.require_read_under` with the plan's schema before it reads a cell or asks for noise: InputError
+        for a table of another schema, or with more rows of a unit than that schema allows. The contract suite asks every
+        registered generator for it.
+        """
         ...
 
 

@@ -8,7 +8,7 @@ lives in `release.data`, because it holds arrays.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -114,8 +114,8 @@ class Within:
     high: float | str | None = None
 
 
-Where = Mapping[str, tuple[str | float | int, ...] | Within]
-"""Conditions on columns, all of which must hold: a tuple of allowed values, or an interval."""
+Where = Mapping[str, str | float | Collection[str | float] | Within]
+"""Conditions on columns, all of which must hold: an allowed value, several in a tuple, list or set, or an interval."""
 
 
 # ---------------------------------------------------------------------------------------------- evidence

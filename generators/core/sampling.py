@@ -30,8 +30,8 @@ def _mix(state: Any) -> Any:
 def _deal(group: Any, groups: int, table: Any, seed: Any, out: Any) -> None:
     """For each row a cell of its group's distribution.
 
-    group: (n,) int32 separator cell of each row. table: (groups, width) non-negative weights; a row of zeros is dealt
-    uniformly. out: (n,) int32 cell numbers 0 … width - 1.
+    group: (n,) int32 separator cell of each row. table: (groups, width) non-negative weights. out: (n,) int32 cell numbers
+    0 … width - 1. Raises ValueError where a row is to be dealt from weights that are all zero: no cell of them is possible.
     """
     n = group.shape[0]
     width = table.shape[1]
@@ -56,6 +56,8 @@ def _deal(group: Any, groups: int, table: Any, seed: Any, out: Any) -> None:
         total = 0.0
         for w in range(width):
             total += table[g, w]
+        if not total > 0.0:
+            raise ValueError("a row is to be dealt where every cell is impossible")
         # Systematic sampling: one uniform offset, ticks at 1, 2, …; a cell gets floor or ceiling of what it expects.
         state += gamma
         tick = (_mix(state) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
@@ -63,8 +65,8 @@ def _deal(group: Any, groups: int, table: Any, seed: Any, out: Any) -> None:
         given = 0
         likely = 0
         for w in range(width):
-            share = table[g, w] / total if total > 0.0 else 1.0 / width
-            if share > 0.0:
+            share = table[g, w] / total
+            if table[g, w] > table[g, likely]:
                 likely = w
             reached += share * m
             while given < m and given + tick < reached:

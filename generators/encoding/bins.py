@@ -85,6 +85,8 @@ class Bins:
 
     def floor(self, levels: IntArray, at_most: IntArray) -> IntArray:
         """The largest selected cell of each row's level that is ≤ `at_most`; -1 where there is none."""
+        if not len(self.first):
+            return np.full(len(levels), -1, dtype=np.int64)
         piece = np.searchsorted(self.first, at_most, side="right") - 1
         found = np.where(piece >= 0, np.minimum(self.last[np.maximum(piece, 0)], at_most), -1)
         ends = self.ends[levels]
@@ -95,6 +97,8 @@ class Bins:
 
     def ceil(self, levels: IntArray, at_least: IntArray) -> IntArray:
         """The smallest selected cell of each row's level that is ≥ `at_least`; `size` where there is none."""
+        if not len(self.first):
+            return np.full(len(levels), self.size, dtype=np.int64)
         wanted = np.maximum(at_least, self.starts[levels])
         piece = np.searchsorted(self.last, wanted, side="left")
         inside = piece < len(self.first)

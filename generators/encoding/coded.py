@@ -33,7 +33,7 @@ class CodedCode:
         values: the values in the order of their codes; `OUTSIDE_LEVEL` among them.
         level: shape (V,), the level of each value; every level 0 … max has a value.
         weight: shape (V,), positive: how likely each value is inside its level, summing to 1 per level.
-        hierarchy: for learnt values: the public tree whose nodes' names stand for values that were not kept.
+        hierarchy: the column's public code tree. Of learnt values: its nodes' names stand for values that were not kept.
     """
 
     spec: ColumnSpec
@@ -135,9 +135,10 @@ class CodedCode:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CodedPlan:
-    """A coded column with a public domain that is kept at full size: costs nothing."""
+    """A coded column with a public domain that is kept at full size: costs nothing. `hierarchy`: its public code tree."""
 
     spec: ColumnSpec
+    hierarchy: Hierarchy | None = None
 
     @property
     def events(self) -> tuple[DpEvent, ...]:
@@ -155,4 +156,4 @@ class CodedPlan:
 
     def fit(self, column: Column | None, noise: NoiseSource) -> CodedCode:  # noqa: ARG002 - reads nothing
         """The declared values; reads nothing."""
-        return CodedCode.plain(self.spec, (*(self.spec.levels or ()), OUTSIDE_LEVEL))
+        return CodedCode.plain(self.spec, (*(self.spec.levels or ()), OUTSIDE_LEVEL), self.hierarchy)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,14 +12,15 @@ import numpy.typing as npt
 
 from generators.encoding.coded import CodedCode
 from generators.encoding.derive import derive, determinants_of
+from generators.encoding.hierarchy import built_in
 from generators.encoding.numeric import NumericCode
 from generators.encoding.orders import Orders
 from generators.encoding.rules import Code, Rules, compile_rules
-from generators.encoding.wanted import Wanted, parse
-from release.data.schema import Determines, Schema
+from generators.encoding.wanted import Asked, Wanted, parse, require_known
+from release.data.schema import OUTSIDE_LEVEL, Determines, Schema
 from release.data.table import Column, Table
 from release.errors import IntegrityError, PlanError
-from release.records import Where
+from release.records import Where, Within
 
 CodeArray = npt.NDArray[np.unsignedinteger[Any]]
 IntArray = npt.NDArray[np.int64]
@@ -132,7 +133,7 @@ class Encoding:
                     f'the condition names "{name}", which is no released column',
                     mend=f"use one of {[spec.name for spec in self.schema.released]}",
                 )
-            wanted = parse(self.schema.column(name), asked)
+            wanted = self._wanted(name, asked)
             if name in rules.derivations:
                 asks = determinants_of(rules.derivations[name], wanted, codes)
                 if isinstance(asks, Wanted):
@@ -142,10 +143,15 @@ class Encoding:
                         attributes, factor = _sorted(self.attributes, names, allowed)
                         joint.append((attributes, factor.astype(np.float64)))
                     continue
-            codes[name], shares[name] = codes[name].narrow(wanted)
+            codes[name], share = codes[name].narrow(wanted)
+            if (
+                name in shares
+            ):  # asked for by itself and through what it determines: kinds of missing must meet both
+                share = np.where(shares[name] > 0, share, 0.0)
+            shares[name] = share
             if not shares[name].any():
                 raise PlanError(
-                    f'no row can have "{name}" as the condition asks ({_said(asked)})',
+                    f'no row can have "{name}" as the condition asks',
                     mend="widen it, or use values of the column's domain",
                 )
         factors = [((name,), share) for name, share in shares.items()]
@@ -157,6 +163,39 @@ class Encoding:
                     mend="widen it",
                 )
         return Condition(factors=(*factors, *joint), codes=codes)
+
+    def _wanted(self, name: str, asked: Asked) -> Wanted:
+        """What is asked of a column. The name of a chapter of its code tree asks for the chapter and for its codes, however kept.
+
+        Values that the schema's slices name are no typing errors, even where they were not kept among those that were learnt.
+        """
+        spec, code, derivation = (
+            self.schema.column(name),
+            self.codes.get(name),
+            self.rules.derivations.get(name),
+        )
+        if spec.kind.numeric:
+            wanted = parse(spec, asked)
+            if isinstance(code, NumericCode) and spec.bounds is not None and not isinstance(asked, Within):
+                points = np.array([low for low, _ in wanted.ranges])
+                held = code.grid.at_least(points) <= code.grid.at_most(points)
+                require_known(spec, points[~held].tolist(), (), "on its grid, inside its bounds")
+            return wanted
+        if isinstance(code, CodedCode):
+            tree, values, what = code.hierarchy, code.values, "among its categories"
+        else:
+            tree = None if spec.hierarchy is None else built_in(spec.hierarchy)
+            results = () if derivation is None else derivation.results
+            values, what = (*results, OUTSIDE_LEVEL), "among what its map gives"
+        nodes = () if tree is None else tree.names
+        wanted = parse(spec, asked, nodes)
+        named = [part.where[name] for part in self.schema.slices if name in part.where]
+        declared = {*(spec.levels or ()), *(v for what_ in named if isinstance(what_, tuple) for v in what_)}
+        require_known(spec, sorted(wanted.values), declared.union(values, nodes), what)
+        chapters = wanted.values & set(nodes)
+        if tree is None or not chapters:
+            return wanted
+        return replace(wanted, values=wanted.values | {v for v in values if tree.node_of(v) in chapters})
 
     def masks(self, where: Where) -> dict[str, BoolArray]:
         """Attribute → which of its levels can meet the condition; see `condition` for the whole of it."""
@@ -252,7 +291,3 @@ def _sorted(
 def _numeric(codes: Mapping[str, Code], names: Sequence[str]) -> dict[str, NumericCode]:
     found = {name: codes[name] for name in names}
     return {name: code for name, code in found.items() if isinstance(code, NumericCode)}
-
-
-def _said(asked: object) -> str:
-    return ", ".join(str(value) for value in asked) if isinstance(asked, tuple) else str(asked)

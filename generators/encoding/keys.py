@@ -210,7 +210,7 @@ class PooledPlan:
             value if mine else "" if self.hierarchy is None else self.hierarchy.node_of(value)
             for value, mine in zip(values, own.tolist(), strict=True)
         ]
-        return _pooled(self.spec, values, own, pool, noisy)
+        return _pooled(self.spec, values, own, pool, noisy, self.hierarchy)
 
 
 def _pooled(
@@ -219,6 +219,7 @@ def _pooled(
     own: npt.NDArray[np.bool_],
     pool: Sequence[str],
     noisy: FloatArray,
+    hierarchy: Hierarchy | None,
 ) -> CodedCode:
     """Levels: values with their own first, in the order of the domain, then pools in the order of their first value."""
     level = np.empty(len(values), dtype=np.int64)
@@ -233,7 +234,7 @@ def _pooled(
         even = 1.0 / len(inside)
         share = mass / mass.sum() if mass.sum() > 0 else np.full(len(inside), even)
         weight[inside] = (1.0 - POOL_FLOOR) * share + POOL_FLOOR * even
-    return CodedCode(spec=spec, values=values, level=level, weight=weight, hierarchy=None)
+    return CodedCode(spec=spec, values=values, level=level, weight=weight, hierarchy=hierarchy)
 
 
 POOL_FLOOR = 1e-3

@@ -93,6 +93,11 @@ class EncodingOptions:
     @classmethod
     def parse(cls, options: Mapping[str, Any] | None) -> EncodingOptions:
         """From plain JSON values. Raises `PlanError` for an unknown name or a value of the wrong type."""
+        if options is not None and not isinstance(options, Mapping):
+            raise PlanError(
+                f"option encoding is {options!r:.60}, not a mapping of encoding options",
+                mend='write it as JSON, such as {"binner": "tree"}',
+            )
         given = dict(options or {})
         known = {field.name for field in fields(cls)}
         if unknown := sorted(set(given) - known):

@@ -86,7 +86,7 @@ class Orders:
         need = {left: mine.lowest(np.arange(mine.present)) * unit_of(mine)}
         for name in self.columns:
             bounds = [
-                _above(codes[name], need[pair.left], strictly=pair.strictly)
+                _above(codes[name], need[pair.left], codes[pair.left], strictly=pair.strictly)
                 for pair in self.pairs
                 if pair.right == name and pair.left in need
             ]
@@ -146,16 +146,20 @@ class Orders:
             limit = np.full(len(rows), np.inf)
             for pair in self.pairs:
                 if pair.left == name:
-                    below = _below(codes[name], reach[pair.right], strictly=pair.strictly)
+                    below = _below(codes[name], reach[pair.right], codes[pair.right], strictly=pair.strictly)
                     limit = np.where(here[pair.right][rows], np.minimum(limit, below), limit)
             kept = np.minimum(levels[name][rows], codes[name].present - 1)
             unit = unit_of(codes[name])
-            reach[name] = np.where(here[name][rows], codes[name].highest(kept, limit / unit) * unit, np.inf)
+            reach[name] = np.where(
+                here[name][rows], codes[name].highest(kept, _finite(limit / unit)) * unit, np.inf
+            )
         for name in self.columns:
             floor = np.full(len(rows), -np.inf)
             for pair in self.pairs:
                 if pair.right == name:
-                    above = _above(codes[name], values[pair.left][rows], strictly=pair.strictly)
+                    above = _above(
+                        codes[name], values[pair.left][rows], codes[pair.left], strictly=pair.strictly
+                    )
                     floor = np.where(here[pair.left][rows], np.maximum(floor, above), floor)
             mine = here[name][rows]
             unit = unit_of(codes[name])
@@ -175,21 +179,40 @@ def unit_of(code: NumericCode) -> float:
     return 86_400.0 if code.spec.kind is ColumnKind.DATE else 1.0
 
 
-def _above(code: NumericCode, bound: FloatArray, *, strictly: bool) -> FloatArray:
-    """The smallest value of the column's grid that is ≥ (or >) `bound`; +∞ where there is none."""
+def _above(code: NumericCode, bound: FloatArray, other: NumericCode, *, strictly: bool) -> FloatArray:
+    """The smallest value of the column's grid that is ≥ (or >) `bound`, a value of the `other` column; +∞ where there is none."""
     if code.grid.continuous:
         return np.nextafter(bound, np.inf) if strictly else bound
-    unit = unit_of(code)
-    cells = code.grid.at_least(bound / unit, strictly=strictly)
-    values = (code.grid.origin + code.grid.step * cells) / code.grid.scale * unit
-    return np.where(cells < code.grid.size, values, np.inf)
+    cells = code.grid.at_least(_finite(bound / unit_of(code)), strictly=strictly)
+    if other.grid.continuous:  # a value on no grid is compared as it is, without the tolerance of grids
+        before = _value(code, cells - 1)
+        cells = np.where(
+            (cells > 0) & ((before > bound) if strictly else (before >= bound)), cells - 1, cells
+        )
+        here = _value(code, cells)
+        cells = np.where((here <= bound) if strictly else (here < bound), cells + 1, cells)
+    return np.where(cells < code.grid.size, _value(code, cells), np.inf)
 
 
-def _below(code: NumericCode, bound: FloatArray, *, strictly: bool) -> FloatArray:
-    """The largest value of the column's grid that is ≤ (or <) `bound`; -∞ where there is none."""
+def _below(code: NumericCode, bound: FloatArray, other: NumericCode, *, strictly: bool) -> FloatArray:
+    """The largest value of the column's grid that is ≤ (or <) `bound`, a value of the `other` column; -∞ where there is none."""
     if code.grid.continuous:
         return np.nextafter(bound, -np.inf) if strictly else bound
-    unit = unit_of(code)
-    cells = code.grid.at_most(bound / unit, strictly=strictly)
-    values = (code.grid.origin + code.grid.step * cells) / code.grid.scale * unit
-    return np.where(cells >= 0, values, -np.inf)
+    cells = code.grid.at_most(_finite(bound / unit_of(code)), strictly=strictly)
+    if other.grid.continuous:
+        after = _value(code, cells + 1)
+        inside = cells < code.grid.size - 1
+        cells = np.where(inside & ((after < bound) if strictly else (after <= bound)), cells + 1, cells)
+        here = _value(code, cells)
+        cells = np.where((here >= bound) if strictly else (here > bound), cells - 1, cells)
+    return np.where(cells >= 0, _value(code, cells), -np.inf)
+
+
+def _value(code: NumericCode, cells: IntArray) -> FloatArray:
+    """What cells hold, as it is compared."""
+    return np.asarray((code.grid.origin + code.grid.step * cells) / code.grid.scale * unit_of(code))
+
+
+def _finite(values: FloatArray) -> FloatArray:
+    """Infinite ends as numbers that are beyond every grid of whole steps."""
+    return np.clip(values, -1e200, 1e200)

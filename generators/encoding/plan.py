@@ -21,7 +21,7 @@ from generators.encoding.orders import Orders
 from generators.encoding.rules import MOST_CELLS, Rules, compile_rules
 from release.data.constraints import require_consistent
 from release.data.schema import ColumnKind, ColumnSpec, Schema, columns_of, require_plannable
-from release.data.table import Table
+from release.data.table import Table, require_read_under
 from release.errors import PlanError
 from release.protocols import NoiseSource
 from release.records import DpEvent
@@ -60,7 +60,8 @@ class EncodingPlan:
         place = {name: number for number, name in enumerate(self.attributes)}
         found = [zero.columns for zero in rules.zeros]
         found += list(Orders.of(rules.orders).closure()) if rules.orders else []
-        found += [derivation.determinants for derivation in rules.derivations.values()]
+        follow = {plan.rule.dependent for plan in self.maps}
+        found += [d.determinants for d in rules.derivations.values() if not follow & set(d.determinants)]
         found += [plan.rule.determinants for plan in self.maps]
         return tuple(tuple(sorted(names, key=place.__getitem__)) for names in dict.fromkeys(found))
 
@@ -80,7 +81,11 @@ class EncodingPlan:
         return {column.spec.name: column.describe() for column in self.columns} | maps | derived
 
     def fit(self, table: Table, noise: NoiseSource) -> Encoding:
-        """Measure within `events`, and build the encoding from what was measured."""
+        """Measure within `events`, and build the encoding from what was measured.
+
+        Raises InputError, before it reads a cell, for a table that was not read under the plan's schema (`require_read_under`).
+        """
+        require_read_under(self.schema, table)
         codes = {column.spec.name: column.fit(table[column.spec.name], noise) for column in self.columns}
         learnt = [plan.fit(table, codes, noise) for plan in self.maps]
         return Encoding.of(self.schema, codes, learnt)
@@ -114,6 +119,12 @@ def plan_encoding(
     draft = [_plan_column(spec, 1.0, delta, schema, rules, chosen) for spec in modelled]
     _require_representable(rules, draft)
     needing = {plan.spec.name: chosen.weight(plan.spec.name) for plan in draft if plan.events}
+    fed = {*needing, *(rule.dependent for rule in rules.unknown)}
+    if idle := sorted({name for name, _ in chosen.weights} - fed):
+        raise PlanError(
+            f"encoding option weights names {idle}, which need no budget and would get none",
+            mend=f"remove them; {sorted(fed) or 'no columns'} need some",
+        )
     total = sum(needing.values()) + sum(chosen.weight(rule.dependent) for rule in rules.unknown)
     keyed = sum(isinstance(plan, KeysPlan) for plan in draft)
     columns = tuple(
@@ -155,7 +166,7 @@ def _plan_column(
         return PooledPlan(
             spec=spec, demands=demands, rho=rho, rows=rows, most=options.max_levels, hierarchy=tree
         )
-    return CodedPlan(spec=spec)
+    return CodedPlan(spec=spec, hierarchy=tree)
 
 
 def _require_representable(rules: Rules, columns: Sequence[ColumnPlan]) -> None:
@@ -177,7 +188,14 @@ def _require_representable(rules: Rules, columns: Sequence[ColumnPlan]) -> None:
     bound = [name for rule in rules.unknown for name in rule.determinants]
     bound += [name for zero in rules.zeros for name in zero.columns]
     bound += [name for pair in rules.orders for name in (pair.left, pair.right)]
+    several = [(d.spec.name, d.determinants) for d in rules.derivations.values() if len(d.determinants) > 1]
     for rule in rules.unknown:
+        for name, determinants in several:
+            if rule.dependent in determinants:
+                raise PlanError(
+                    f"the map to {name} builds on {list(determinants)}, and the map to {rule.dependent} is to be learnt",
+                    mend=f"give the map to {rule.dependent} in the schema, or write that {name} is determined, without a table",
+                )
         if missing := [name for name in columns_of(rule) if name not in most]:
             raise PlanError(
                 f"the map to {rule.dependent} builds on {missing}, which follow from other columns",

@@ -12,14 +12,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from generators.encoding.coded import CodedCode
 from generators.encoding.numeric import NumericCode
-from generators.encoding.wanted import Wanted, parse
+from generators.encoding.wanted import Wanted, number, parse
 from release.data.schema import (
     OUTSIDE_LEVEL,
     Allowed,
@@ -183,7 +183,7 @@ def compile_rules(schema: Schema, learnt: Sequence[Determines] = ()) -> Rules:
     return Rules(
         increments=increments,
         orders=tuple(orders),
-        derivations=derivations,
+        derivations={name: _composed(derivation, derivations) for name, derivation in derivations.items()},
         zeros=tuple(zeros),
         demands={name: tuple(dict.fromkeys(wants)) for name, wants in demands.items() if wants},
         unknown=tuple(unknown),
@@ -259,6 +259,21 @@ def _derivation(rule: Determines, released: Mapping[str, ColumnSpec]) -> Derivat
     return Derivation(spec=spec, specs=specs, results=results, table=table, cuts=())
 
 
+def _composed(derivation: Derivation, derivations: Mapping[str, Derivation]) -> Derivation:
+    """A public map of a column that itself follows by a learnt map, as one map of that one's determinants."""
+    inner = derivations.get(derivation.determinants[0])
+    if inner is None or len(derivation.determinants) > 1 or inner.cuts:
+        return derivation
+    if derivation.cuts:
+        numbers = [number(inner.spec, word) for word in inner.results]
+        found = dict(enumerate(np.searchsorted(np.array(derivation.cuts), numbers, side="right").tolist()))
+    else:
+        known = {words[0]: place for words, place in derivation.table.items()}
+        found = {k: known[word] for k, word in enumerate(inner.results) if word in known}
+    table = {words: found[place] for words, place in inner.table.items() if place in found}
+    return replace(derivation, specs=inner.specs, table=table, cuts=())
+
+
 def _outside(rule: Determines, released: Mapping[str, ColumnSpec]) -> list[Zeros]:
     """A number cannot be derived from a determinant outside its domain: such rows are not sampled."""
     if released[rule.dependent].kind.coded or rule.cuts or any(OUTSIDE_LEVEL in row for row in rule.table):
@@ -271,6 +286,7 @@ def _outside(rule: Determines, released: Mapping[str, ColumnSpec]) -> list[Zeros
             forbids=False,
         )
         for name in rule.determinants
+        if released[name].kind.coded
     ]
 
 

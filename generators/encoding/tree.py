@@ -194,5 +194,5 @@ def project(estimates: FloatArray, total: float) -> FloatArray:
         return np.zeros(len(estimates))
     ordered = np.sort(estimates)[::-1]
     shifts = (np.cumsum(ordered) - total) / np.arange(1, len(ordered) + 1)
-    used = int(np.flatnonzero(ordered > shifts)[-1])
+    used = int(np.flatnonzero(ordered >= shifts)[-1])  # the first always is, however small the total
     return np.asarray(np.maximum(estimates - shifts[used], 0.0))

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from release.data.contradictions import Contradiction, contradictions, listed_number, require_consistent
+from release.data.rule_names import describe
 from release.data.schema import (
     Allowed,
     ColumnKind,
@@ -47,30 +48,6 @@ class Violations:
     constraint: str
     rows: int
     violations: int
-
-
-def describe(constraint: Constraint) -> str:
-    """A constraint's name in reports: "open_il_12m ≤ open_il_24m"."""
-    match constraint:
-        case Impossible():
-            return "impossible: " + " and ".join(
-                f"{name} {_words(what)}" for name, what in constraint.where.items()
-            )
-        case Determines():
-            return f"{', '.join(constraint.determinants)} determines {constraint.dependent}"
-        case LessEqual():
-            return f"{constraint.left} {'<' if constraint.strictly else '≤'} {constraint.right}"
-        case Increment():
-            return f"{constraint.column} = {constraint.start:g} + k·{constraint.step:g}"
-        case Allowed():
-            return f"allowed combinations of {', '.join(constraint.columns)}"
-
-
-def _words(what: tuple[str, ...] | Range) -> str:
-    if isinstance(what, Range):
-        return f"in {what.min} … {what.max}"
-    shown = ", ".join(what[:3]) + (", …" if len(what) > 3 else "")
-    return f"= {shown}" if len(what) == 1 else f"in {{{shown}}}"
 
 
 def violations(table: Table) -> tuple[Violations, ...]:

@@ -1,7 +1,8 @@
 """Schemas that no row, or no reader, could make sense of: found before a plan is made. Looks at no data.
 
 Each check gives `Contradiction`s with the place in the document, so that a schema file's error can name the line.
-Not attempted: general satisfiability (that is NP-hard); each check is one that people really run into.
+First what people really run into, each with words of its own; then whether any row could keep all constraints at once, by a bounded
+search (`satisfiable`). Where that is cut short, the fitted encoding's structural zeros are asked before anything is sampled.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from release.data.lattice import increment_problems, range_problems
+from release.data.satisfiable import conflict, said
 from release.data.schema import (
     Allowed,
     ColumnKind,
@@ -30,6 +32,10 @@ from release.errors import SchemaError
 
 MOST_COMBINATIONS = 100_000
 """A public map over more combinations of determinants is not checked for completeness (nobody writes one)."""
+
+
+LARGEST_BOUND = 1e300
+"""Bounds in parts of a unit; the width between such bounds is still a number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,9 +71,10 @@ def contradictions(schema: Schema) -> Iterator[Contradiction]:
         yield from wrong
         if not wrong:
             sound.append((index, constraint))
-    yield from _order(schema, sound)
-    yield from _coverage(schema, sound)
-    yield from _dependency_cycles(sound)
+    together = [*_order(schema, sound), *_coverage(schema, sound), *_dependency_cycles(sound)]
+    yield from together
+    if not together and (core := conflict(schema, sound)):
+        yield _of(core[-1][0], said(core), "correct one of them, or remove it")
     for index, part in enumerate(schema.slices):
         for name, what in part.where.items():
             yield from _ill_fitting(schema, ("slices", index), name, what)
@@ -248,10 +255,27 @@ def _ill_formed_cuts(schema: Schema, index: int, constraint: Determines) -> Iter
 
 
 def _grids(schema: Schema) -> Iterator[Contradiction]:
-    """A range that is no grid: bounds, spikes or a step that its step or its decimals cannot hold."""
+    """A range too wide for arithmetic, or that is no grid: bounds, spikes or a step that its step or its decimals cannot hold."""
     for index, spec in enumerate(schema.columns):
+        if spec.bounds is not None and max(map(abs, spec.bounds)) > LARGEST_BOUND / _parts(spec):
+            yield Contradiction(
+                path=("columns", index),
+                column=spec.name,
+                fact=f"a bound is beyond ±{LARGEST_BOUND / _parts(spec):g}, and differences of such numbers overflow",
+                mend="declare the bounds that values really have",
+            )
+            continue
         for fact, mend in range_problems(spec):
             yield Contradiction(path=("columns", index), column=spec.name, fact=fact, mend=mend)
+
+
+def _parts(spec: ColumnSpec) -> float:
+    """Into how many parts a unit may be divided: by decimals, or finely where there is a step."""
+    if not isinstance(spec.domain, Range) or spec.kind is not ColumnKind.REAL:
+        return 1.0
+    return 10.0 ** (
+        spec.domain.decimals if spec.domain.decimals is not None else 12 if spec.domain.step else 0
+    )
 
 
 def _off_grid(schema: Schema, index: int, constraint: Increment) -> Iterator[Contradiction]:

@@ -337,9 +337,9 @@ def _units(
             file=place.file,
             column=unit,
         )
-    codes, distinct = codes_of(array.cast(pa.string()))
+    codes, distinct = _bare(*codes_of(array.cast(pa.string())))
     missing = {code.code for code in spec.missing}
-    nameless = [code for code, value in enumerate(distinct) if value in missing or not value.strip()]
+    nameless = [code for code, value in enumerate(distinct) if value in missing or not value]
     bad = (codes == -1) | np.isin(codes, nameless)
     if bad.any():
         raise place.error(
@@ -362,6 +362,18 @@ def _units(
     kept = np.flatnonzero(keep) if over.size else None
     final = codes if kept is None else codes[kept]
     return final.astype(np.int64), kept, int(over.size)
+
+
+def _bare(codes: npt.NDArray[np.int32], distinct: list[str]) -> tuple[npt.NDArray[np.int32], list[str]]:
+    """Names without the white space around them, as every other cell is read: " u1" and "u1" are one unit."""
+    bare = [value.strip() for value in distinct]
+    place = {value: code for code, value in enumerate(dict.fromkeys(bare))}
+    if len(place) == len(distinct):
+        return codes, bare
+    merged = np.array(
+        [*(place[value] for value in bare), -1], dtype=np.int32
+    )  # -1 stays -1: it names the last
+    return merged[codes], list(place)
 
 
 def _rank(unit: str, place: int) -> bytes:

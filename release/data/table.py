@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from release.data.schema import OUTSIDE_LEVEL, ColumnKind, ColumnSpec, Schema
+from release.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,6 +106,27 @@ class Table:
 
         return pd.DataFrame(
             {spec.name: _series(spec, self.columns[spec.name]) for spec in self.schema.released}
+        )
+
+
+def require_read_under(schema: Schema, table: Table) -> None:
+    """Raise InputError where the table was not read under this very schema, or a unit has more rows than it allows.
+
+    What every plan asks before it reads a cell: bounds, levels and the contribution bound, on which its claim rests, are those of
+    its own schema. Reading under that schema sees to all three; a table that was read under another, or put together by hand, may
+    keep none of them. The caller's fault, found after the charge: nothing is refunded.
+    """
+    if table.schema is not schema and table.schema.digest != schema.digest:
+        raise InputError(
+            f'the table was read under schema "{table.schema.name}" (digest {table.schema.digest[:12]}), the plan was made for'
+            f' "{schema.name}" (digest {schema.digest[:12]})',
+            mend="read the table under the plan's schema, or plan for the table's",
+        )
+    most = int(np.unique(table.units, return_counts=True)[1].max(initial=0))
+    if most > schema.unit.max_rows:
+        raise InputError(
+            f"a {schema.unit.name} of the table has {most:,} rows; the schema allows {schema.unit.max_rows:,} (max_rows)",
+            mend="read the table with read_table, which cuts units to max_rows",
         )
 
 

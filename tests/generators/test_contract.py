@@ -9,10 +9,11 @@ import pytest
 
 from generators import GENERATORS, get
 from release.canonical import digest, to_json
-from release.errors import FaultError, IntegrityError, PlanError
+from release.data.table import Table
+from release.errors import FaultError, InputError, IntegrityError, PlanError
 from release.privacy import accounting
 from release.protocols import Generator, Model, Plan
-from release.records import Budget, Task
+from release.records import Budget, Mechanism, Task
 from tests.builders import make_schema, random_table
 from tests.seeded_noise import SeededNoise
 
@@ -47,6 +48,46 @@ def test_unknown_name_lists_the_known_ones():
         get("nothing")
 
 
+class Untouched:
+    """A noise source that nobody may ask for anything."""
+
+    def __getattr__(self, what):
+        raise AssertionError(f"{what} was asked for")
+
+
+class Unread(dict):
+    """Columns that nobody may read."""
+
+    def __getitem__(self, name):
+        raise AssertionError(f"{name} was read")
+
+
+def foreign_tables():
+    """Schema of the plan (two rows a unit), and tables that it does not cover; a cell that is read raises."""
+    columns = {"age": (0, 20), "flag": ["no", "yes"]}
+    own = make_schema(unit="who", max_rows=2, **columns)
+    rng = np.random.default_rng(2)
+    loose = random_table(make_schema(unit="who", max_rows=500, **columns), 500, rng)
+    wider = random_table(make_schema(unit="who", max_rows=2, **{**columns, "age": (-9, 20)}), 60, rng)
+    return own, {
+        "read for more rows a unit": loose,
+        "read for other bounds": wider,
+        "more rows a unit by hand": Table(own, loose.columns, loose.units),
+        "of a schema without units": random_table(make_schema(**columns), 60, rng),
+    }
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+@pytest.mark.parametrize("case", foreign_tables()[1])
+def test_a_table_that_the_plan_does_not_cover_is_refused_before_a_cell_is_read(name, case):
+    own, tables = foreign_tables()
+    foreign = Table(tables[case].schema, Unread(tables[case].columns), tables[case].units)
+    plan = planned(name, own) if get(name).private else get(name).plan(own, BUDGET)
+    with pytest.raises(InputError, match=r"digest|max_rows") as caught:
+        plan.run(foreign, Untouched())
+    assert caught.value.mend
+
+
 def planned(name, schema, budget=BUDGET, task=None, **options):
     return get(name).plan(schema, budget, task, {**QUICK.get(name, {}), **options})
 
@@ -65,6 +106,24 @@ class TestPrivateGenerator:
         described = planned(name, schema).describe()
         assert json.loads(json.dumps(described)) == described
         assert digest(described) == digest(planned(name, schema).describe())
+
+    def test_the_parts_of_the_budget_that_it_describes_are_all_of_it(self, name):
+        schema = make_schema(
+            income={"kind": "integer", "domain": {"min": 0, "max": 100_000}},
+            drug={"kind": "code"},
+            flag=["no", "yes"],
+        )
+        plan = planned(name, schema)
+        shares = plan.describe().get("shares_of_rho")
+        if shares is None:  # trained by sampled steps, which have no ρ
+            assert any(event.mechanism is Mechanism.POISSON_GAUSSIAN for event in plan.cost.events)
+            return
+        assert sum(shares.values()) == pytest.approx(1.0, abs=1e-12)
+        spent = accounting.rho_of(plan.cost.events)
+        for label, share in shares.items():
+            part = [event for event in plan.cost.events if event.label == label]
+            assert share == pytest.approx(accounting.rho_of(part) / spent, rel=1e-12)
+        assert shares["categories of drug"] > 0.0
 
     def test_run_sample_save_load(self, name, schema, table, tmp_path):
         generator: Generator = get(name)

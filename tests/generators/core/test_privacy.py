@@ -19,6 +19,7 @@ from generators.core.measurer import (
     gaussian_sigma,
 )
 from generators.core.views import View, Views, full_view
+from release.data.table import Table
 from release.errors import FaultError
 from release.privacy import accounting
 from release.privacy.noise import SystemNoise
@@ -233,7 +234,8 @@ def test_no_path_from_data_to_model_beside_measured_values(name):
 
     schema = make_schema(colour=["r", "g", "b"], size=["s", "m", "l", "xl"], flag=["n", "y"], age=(0, 12))
     first = random_table(schema, 2_000, np.random.default_rng(1))
-    second = first.take(np.zeros(7, dtype=np.int64))
+    alike = first.take(np.zeros(7, dtype=np.int64))
+    second = Table(schema, alike.columns, np.arange(7))
     plan = get(name).plan(schema, BUDGET)
     tape = Tape(1)
     model = plan.run(first, tape)
@@ -242,6 +244,35 @@ def test_no_path_from_data_to_model_beside_measured_values(name):
     assert model.fitted.total == other.fitted.total
     one, two = (m.sample(200, np.random.default_rng(0)) for m in (model, other))
     assert all(np.array_equal(one[c].values, two[c].values) for c in schema.names)
+
+
+@pytest.mark.parametrize("epsilon", [0.05, 1.0, 20.0])
+@pytest.mark.parametrize("name", [name for name in MARGINAL if name != "wide"])
+def test_what_is_charged_is_spent(name, epsilon):
+    """Where noise is loud, too, and nothing but one-way marginals is worth measuring."""
+
+    class Priced(SeededNoise):
+        spent = 0.0
+
+        def discrete_gaussian(self, counts, sigma):
+            self.spent += 1.0 / (2.0 * sigma**2)
+            return super().discrete_gaussian(counts, sigma)
+
+        def exponential(self, scores, epsilon, sensitivity):
+            self.spent += epsilon**2 / 8.0
+            return super().exponential(scores, epsilon, sensitivity)
+
+    schema = make_schema(
+        a=[f"l{k}" for k in range(9)],
+        b=[f"l{k}" for k in range(30)],
+        c=["n", "y"],
+        d=[f"l{k}" for k in range(20)],
+    )
+    plan = get(name).plan(schema, Budget(epsilon=epsilon, delta=1e-7))
+    noise = Priced(1)
+    plan.run(random_table(schema, 600, np.random.default_rng(5)), noise)
+    charged = accounting.rho_of(plan.cost.events)
+    assert 0.97 * charged < noise.spent <= charged * (1.0 + 1e-8)
 
 
 def test_the_total_is_noised():

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from generators.encoding import Encoding, EncodingOptions, plan_encoding
+from generators.encoding.tree import project
 from release.data.schema import OUTSIDE_LEVEL
-from release.errors import IntegrityError, PlanError
+from release.errors import IntegrityError, PlanError, SchemaError
 from tests.builders import make_schema, make_table, random_table
 from tests.generators.encoding.sampled import random_rows
 from tests.seeded_noise import SeededNoise
@@ -277,6 +278,15 @@ def stored(encoding):
         return Encoding.from_json(json.loads(json.dumps(encoding.to_json())), dict(arrays))
 
 
+@pytest.mark.parametrize("total", [5e-324, 1e-16, 1e-9, 1.0, 1e16])
+def test_counts_are_projected_onto_any_total(total):
+    """A total that rounding made all but 0 is one: noisy counts of a table of a few rows may sum to 1e-16."""
+    estimates = np.array([-2.8, 1.9, 0.1, 2.2, -2.1])
+    found = project(estimates, total)
+    assert (found >= 0).all()
+    assert found.sum() == pytest.approx(total, rel=1e-9, abs=1e-15)
+
+
 def test_a_stored_encoding_is_the_same():
     table = everything()
     encoding = plan_encoding(table.schema, rho=0.05, delta=DELTA).fit(table, SeededNoise(9))
@@ -303,6 +313,12 @@ REFUSED = {
     "half a bin": (lambda: {"max_bins": 20.5}, "whole number"),
     "a word for a number": (lambda: {"texture": "much"}, "texture = much"),
     "weight of nobody": (lambda: {"weights": {"nobody": 1.0}}, "nobody"),
+    "weight of a column that needs no budget": (
+        lambda: {"weights": {"ward": 2.0}},
+        r"\['ward'\], which need no budget",
+    ),
+    "a word": (lambda: "tree", "not a mapping"),
+    "a list": (lambda: ["tree"], "not a mapping"),
     "negative weight": (lambda: {"weights": {"ward": -1.0}}, "weights"),
     "no shares": (lambda: {"shares": []}, "shares is empty"),
     "a share of zero": (lambda: {"shares": [1.0, 0.0]}, "shares"),
@@ -333,6 +349,8 @@ def test_schemas_that_cannot_be_planned_on():
         plan_encoding(
             make_schema(constraints=[order], a=(0, 9), free={"kind": "integer"}), rho=0.1, delta=DELTA
         )
+    with pytest.raises(SchemaError, match="beyond"):
+        plan_encoding(make_schema(a=(-1.7e308, 1.7e308)), rho=0.1, delta=DELTA)
     unknown = {"type": "determines", "determinants": ["a"], "dependent": "b"}
     with pytest.raises(PlanError, match="cannot be learnt"):
         plan_encoding(make_schema(constraints=[unknown], a=(0, 99_999), b=["x"]), rho=0.1, delta=DELTA)

@@ -5,6 +5,8 @@ import pytest
 
 from generators.encoding import plan_encoding
 from release.data.constraints import violations
+from release.errors import PlanError
+from release.records import Within
 from tests.builders import make_schema, random_table
 from tests.generators.encoding.sampled import random_rows
 from tests.seeded_noise import SeededNoise
@@ -129,6 +131,40 @@ CASES = {
         {"type": "allowed", "columns": ["sex", "mid"], "rows": [["f", "10"], ["f", "11"], ["m", "499"]]}
     ],
 }
+
+
+@pytest.mark.parametrize("strictly", [False, True])
+@pytest.mark.parametrize("real_left", [False, True], ids=["grid below reals", "reals below grid"])
+def test_orders_between_reals_and_grids_have_rows_everywhere(real_left, strictly):
+    """Reals may lie within a grid's tolerance of its values, and are compared as they are."""
+    columns = {"real": number(-6.0, 580.0, kind="real"), "grid": number(-13.0, 16.0, kind="real", decimals=0)}
+    left, right = ("real", "grid") if real_left else ("grid", "real")
+    rules = [{"type": "less-equal", "left": left, "right": right, "strictly": strictly}]
+    schema = make_schema(constraints=rules, **columns)
+    rng = np.random.default_rng(0)
+    for seed in range(6):
+        plan = plan_encoding(schema, rho=0.05, delta=1e-8, options={"max_bins": 6, "identity": 40})
+        encoding = plan.fit(random_table(schema, 300, rng), SeededNoise(seed))
+        for where in (None, {"grid": 16}, {"grid": -6}):
+            try:
+                sampled = random_rows(encoding, rng, rows=5_000, where=where, tries=20)
+            except PlanError as error:
+                assert "no row can have" in str(error)  # noqa: PT017 - a refusal is fine, a fault while drawing is none
+                continue
+            assert violations(sampled)[0].violations == 0
+
+
+def test_values_just_below_a_grid_s_are_ordered_as_they_are():
+    columns = {"real": number(0.0, 20.0, kind="real"), "grid": number(0, 16)}
+    rules = [{"type": "less-equal", "left": "real", "right": "grid", "strictly": True}]
+    schema = make_schema(constraints=rules, **columns)
+    encoding = plan_encoding(schema, rho=0.5, delta=1e-8).fit(
+        random_table(schema, 300, np.random.default_rng(0)), SeededNoise(1)
+    )
+    near = Within(low=15.999_999_9, high=15.999_999_99)
+    sampled = random_rows(encoding, np.random.default_rng(1), rows=50, where={"real": near}, tries=20_000)
+    assert len(sampled) > 0
+    assert set(sampled["grid"].values.tolist()) == {16}
 
 
 @pytest.mark.parametrize("rules", CASES.values(), ids=CASES)

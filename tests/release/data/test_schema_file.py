@@ -159,7 +159,7 @@ WORDS = st.text(
     max_size=30,
 )
 NAMES = WORDS.map(str.strip).filter(bool)
-NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=64)
+NUMBERS = st.floats(-1e280, 1e280, allow_nan=False, width=64)
 
 
 @st.composite

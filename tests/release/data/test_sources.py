@@ -43,6 +43,14 @@ def test_units_are_cut_to_their_bound_and_counted() -> None:
     assert np.all(np.diff(loaded.table.units) >= 0), "rows stay in file order"
 
 
+def test_white_space_around_a_unit_s_name_makes_no_other_unit() -> None:
+    names = ["p", " p", "p\t", "q", "\u00a0p", "q ", "r"]
+    table = visits([(name, "a", k) for k, name in enumerate(names)])
+    assert np.bincount(table.units).tolist() == [2, 2, 1]
+    bare = visits([(name.strip(), "a", k) for k, name in enumerate(names)])
+    assert bare["stay"].values.tolist() == table["stay"].values.tolist()
+
+
 UNITS = st.lists(
     st.tuples(st.sampled_from("pqrst"), st.sampled_from("ab"), st.integers(0, 99)), min_size=1, max_size=40
 )
