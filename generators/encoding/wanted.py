@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from release.data.cells import describe
 from release.data.schema import OUTSIDE_LEVEL, ColumnKind, ColumnSpec, Range
 from release.errors import PlanError
 from release.records import Within
@@ -59,7 +58,7 @@ def parse(spec: ColumnSpec, asked: Asked, also: Collection[str] = ()) -> Wanted:
         for end, default in ((low, 0), (high, len(spec.levels) - 1)):
             if end is not None and str(end) not in spec.levels:
                 raise PlanError(
-                    f'column "{spec.name}": {describe(str(end))} is not one of its values',
+                    f'column "{spec.name}": {_class(end)} is not one of its values',
                     mend=f"use one of {spec.levels}",
                 )
             places.append(default if end is None else spec.levels.index(str(end)))
@@ -100,7 +99,11 @@ def written(spec: ColumnSpec, value: float) -> str:
 
 def _class(value: object) -> str:
     """What class of thing a value is, without saying which."""
-    return describe(value) if isinstance(value, str) else f"a {type(value).__name__}"
+    if isinstance(value, str):
+        from release.data.cells import describe  # pulls in pyarrow, which a fit does not need
+
+        return describe(value)
+    return "a number" if type(value) in {int, float} else f"a {type(value).__name__}"
 
 
 def _listed(spec: ColumnSpec, asked: object) -> tuple[str | float, ...]:

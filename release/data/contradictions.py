@@ -119,11 +119,12 @@ def _ill_fitting(
         return
     if not what:
         yield Contradiction(path=path, column=name, fact="an empty list of values", mend="list at least one")
+    levels = frozenset(spec.levels or ())
     for value in what:
         if value in codes:
             continue
         if spec.kind.coded:
-            if spec.levels is not None and value not in spec.levels:
+            if spec.levels is not None and value not in levels:
                 yield Contradiction(
                     path=path,
                     column=name,

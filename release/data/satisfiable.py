@@ -203,7 +203,8 @@ def _variable(spec: ColumnSpec, rules: Sequence[Constraint]) -> _Variable:
     named = spec.levels or () if ranked else _named(spec.name, rules)
     known = [value for value in dict.fromkeys(named) if value not in codes]
     if spec.levels is not None:
-        known = [value for value in known if value in set(spec.levels)]
+        levels = frozenset(spec.levels)
+        known = [value for value in known if value in levels]
     others = spec.levels is None or len(known) < len(spec.levels)
     ranks = np.arange(len(known) + others, dtype=np.float64)
     place = {value: k for k, value in enumerate(known)}
