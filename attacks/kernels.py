@@ -8,11 +8,13 @@ no Python lock, and `attacks.distances` runs them in threads over slices of the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
+
+from release import compiling
 
 F = TypeVar("F", bound=Callable[..., Any])
 F32 = npt.NDArray[np.float32]
@@ -24,9 +26,12 @@ BLOCK = 4096
 """Rows of the searched side per block: 15 float32 columns of a block fit the second-level cache."""
 
 
+_REORDERED = frozenset({"reassoc", "contract", "arcp", "nsz"})
+
+
 def compiled(function: F) -> F:
     """Compile without the interpreter lock, keep the machine code on disk; sums may be reordered (float32)."""
-    return cast(F, njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "arcp", "nsz"})(function))
+    return compiling.compiled(function, _REORDERED)
 
 
 @njit(inline="always")
