@@ -8,7 +8,8 @@
 
 The same codes with a public domain, δ = 1e-9, and one scoring (`coded_tables`) for all. Each fit is a process of its own with one thread; seconds
 are of its processor time, imports and compilation included, because that depends least on what else the machine does; memory is its peak. Every
-fit is appended to .bench/generator-fits.jsonl as it ends. All peers take an hour or more: --limit caps a fit's processor seconds.
+fit is appended to .bench/generator-fits.jsonl as it ends. All peers on all tables take eight hours: --limit caps a fit's processor seconds, and what
+was measured of peers at these versions stands in peer-fits.jsonl beside this file, so that --stored and --resume know it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from goals import FOLDER, write  # noqa: E402
 from measured_fits import FitError, Key, Results, fit_and_score  # noqa: E402
 from peer_environments import PINS, NoPeer  # noqa: E402
 
-RESULTS = Results(FOLDER / "generator-fits.jsonl")
+RESULTS = Results(FOLDER / "generator-fits.jsonl", before=HERE / "peer-fits.jsonl")
 
 
 def measure(arguments: argparse.Namespace, generators: list[str]) -> None:

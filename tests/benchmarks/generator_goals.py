@@ -50,7 +50,8 @@ def cells(rows: Sequence[Row]) -> list[Row]:
     for (table, epsilon, generator), several in sorted(groups.items(), key=_place):
         newest = {r["run"]: r for r in several if r["version"] == several[-1]["version"]}.values()
         good = [r for r in newest if "failed" not in r]
-        cell = {"table": table, "epsilon": epsilon, "generator": generator, "runs": len(good)}
+        runs = sum(r.get("mean_of", 1) for r in good)
+        cell = {"table": table, "epsilon": epsilon, "generator": generator, "runs": runs}
         cell |= {"version": several[-1]["version"], "measured": max(r["measured"] for r in newest)}
         cell["load"] = max(r["load"] for r in newest)
         if good:
@@ -87,7 +88,8 @@ def lines(found: Sequence[Row]) -> list[str]:
             line += "".join(f"{cell[k]:>8.4f}{'<' if k in ahead else ' '}" for k in QUALITY)
             line += f"{cell['auc_sd']:>7.4f}" if "auc_sd" in cell else f"{'':>7}"
             if "cpu_seconds" in cell:
-                line += f"{cell['cpu_seconds']:>8.1f}{cell['seconds']:>8.1f}{cell['peak_mib']:>7.0f}"
+                wall = f"{cell['seconds']:>8.1f}" if "seconds" in cell else " " * 8
+                line += f"{cell['cpu_seconds']:>8.1f}{wall}{cell['peak_mib']:>7.0f}"
             else:
                 line += " " * 23
             text.append(f"{line}{cell['runs']:>6}  {cell['measured'][:16]} ({cell['load']:.1f})")
@@ -98,13 +100,13 @@ def markdown(found: Sequence[Row]) -> list[str]:
     """The table for a page. Bold is what is better than every other generator's in the same place."""
     text = []
     for table in dict.fromkeys(c["table"] for c in found):
-        text += ["", f"| {table}, ε | | 1-way | 2-way | 3-way | AUC | ± | s | MiB | runs | UTC, load |"]
+        text += ["", f"| {table}, ε | | 1-way | 2-way | 3-way | AUC | ± | s | MiB | runs | day, load |"]
         text.append("|---|---|---|---|---|---|---|---|---|---|---|")
         here = [c for c in found if c["table"] == table]
         for cell in here:
             where = "" if cell["generator"] == "real" else f"{cell['epsilon']:g}"
             line = f"| {where} | {cell['generator']} |"
-            when = f"{cell['measured'][11:16]}, {cell['load']:.0f} |"
+            when = f"{cell['measured'][5:10]}, {cell['load']:.0f} |"
             if "failed" in cell:
                 text.append(f"{line} {cell['failed']} | | | | | | | | {when}")
                 continue
@@ -185,7 +187,7 @@ def _against_peers(found: Sequence[Row]) -> list[Row]:
             if auto and peer is not None:
                 ahead.append(auto[key] <= peer if better == "lower" else auto[key] >= peer)
             if mst and mbi:
-                told = [c for c in mbi if c["runs"] >= ENOUGH_RUNS] if key == "auc" else []
+                told = [c for c in mbi if c["runs"] >= ENOUGH_RUNS and "auc_sd" in c] if key == "auc" else []
                 best = (min if better == "lower" else max)(told or mbi, key=itemgetter(key))
                 made.append(_mst_against_mbi(f"{table} ε = {epsilon:g}", mst, best, key))
     if ahead:
@@ -203,7 +205,7 @@ def _against_peers(found: Sequence[Row]) -> list[Row]:
 def _mst_against_mbi(place: str, mst: Row, mbi: Row, key: str) -> Row:
     """Distances by their means. AUC, whose runs differ by more than the methods do, by standard errors where both have runs enough."""
     name = f"{place} mst {key} against mbi's MST"
-    if key != "auc" or min(mst["runs"], mbi["runs"]) < ENOUGH_RUNS:
+    if key != "auc" or min(mst["runs"], mbi["runs"]) < ENOUGH_RUNS or "auc_sd" not in mbi:
         return goal(name, mst[key], mbi[key], QUALITY[key], mbi[key])
     error = np.sqrt(sum(c[f"{key}_sd"] ** 2 / c["runs"] for c in (mst, mbi)))
     behind = (mbi[key] - mst[key]) / max(float(error), 1e-12)

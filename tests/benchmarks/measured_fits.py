@@ -139,15 +139,20 @@ def fit_and_score(table: CodedTable, command: Sequence[object], *, limit: float)
 
 
 class Results:
-    """Lines of JSON, each a Key, figures, when they were measured (UTC) and the machine's load average then."""
+    """Lines of JSON, each a Key, figures, when they were measured (UTC) and the machine's load average then.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        path: where new ones go.
+        before: a file of earlier ones that is only read; `mean_of` in a row says how many runs its figures are the mean of.
+    """
+
+    def __init__(self, path: Path, before: Path | None = None) -> None:
         self.path = path
+        self.before = before
 
     def rows(self) -> list[dict[str, Any]]:
-        if not self.path.is_file():
-            return []
-        return [json.loads(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        files = [path for path in (self.before, self.path) if path is not None and path.is_file()]
+        return [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
 
     def find(self, key: Key) -> dict[str, Any] | None:
         """The newest row of the key."""
