@@ -59,6 +59,8 @@ def cells(rows: Sequence[Row]) -> list[Row]:
             cell |= {
                 f"{key}_sd": float(np.std([r[key] for r in good], ddof=1)) for key in QUALITY if len(good) > 1
             }
+            if len(good) == 1 and "auc_sd" in good[0]:
+                cell["auc_sd"] = good[0]["auc_sd"]
         else:
             cell["failed"] = several[-1]["failed"]
         found.append(cell)

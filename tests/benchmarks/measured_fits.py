@@ -143,7 +143,7 @@ class Results:
 
     Args:
         path: where new ones go.
-        before: a file of earlier ones that is only read; `mean_of` in a row says how many runs its figures are the mean of.
+        before: a file of earlier ones that is only read; `mean_of` in a row says how many runs its figures are the mean of, `auc_sd` how these differed.
     """
 
     def __init__(self, path: Path, before: Path | None = None) -> None:
