@@ -56,7 +56,7 @@ def _bits_of_float(_context: Any, value: Any) -> Any:
 
 @inlined
 def fast_exp(x: Any) -> Any:
-    """exp(x) for x ≤ 0 to 1e-14 relative, 0 below -700. Branch-free, so that LLVM vectorises loops over it.
+    """exp(x) for x ≤ 0 to 4e-14 relative, 0 below -700. Branch-free, so that LLVM vectorises loops over it.
 
     Range reduction x = k·ln 2 + r, |r| ≤ ln 2 / 2, then the Taylor polynomial of degree 11 in r.
     """
