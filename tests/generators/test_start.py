@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import in_a_process
 
 FIT = """
 import sys
@@ -38,19 +33,6 @@ from generators.core.domain import Domain
 from generators.core.junction import tree_cells
 assert round(tree_cells(Domain(names=("a", "b"), sizes=(2, 3)), [(0, 1)])) == 6
 """
-
-
-def in_a_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def test_a_fit_loads_no_package_that_takes_longer_than_the_fit():

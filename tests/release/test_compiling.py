@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.processes import in_a_process
 
 NOISE = """
 import numpy as np
 from release.privacy.noise import SystemNoise
 assert SystemNoise().discrete_gaussian(np.zeros(50, dtype=np.int64), 100.0).any()
 """
-
-
-def in_a_process(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def test_noise_is_drawn_where_no_kernel_can_be_kept_and_says_what_that_costs(tmp_path):
